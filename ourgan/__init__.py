@@ -1,0 +1,1 @@
+"""OUR-GAN, the companion."""
