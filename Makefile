@@ -1,0 +1,47 @@
+# The verbs of this project. CI runs `make lint` and `make test`; a person runs the same.
+PYTHON ?= python3
+PROFILE ?=
+ONLY ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: reproduce test lint format notebooks lab clean
+
+# `make .venv` is the install: done once, and again when what it installs has changed.
+.PHONY: .venv
+.venv: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed and '$(PYTHON)' is not: try make .venv PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Every figure of the paper that fits this machine: make reproduce [PROFILE=smoke|cpu|paper-4k|paper-16k] [ONLY=01,05]
+reproduce: $(INSTALLED)
+	$(BIN)/ourgan reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(ONLY),--only $(ONLY))
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Re-executes the committed notebooks where they lie.
+notebooks: $(INSTALLED)
+	$(BIN)/ourgan reproduce --profile cpu --out build/notebooks --commit-notebooks
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks
+
+# Keeps .venv and runs/: both take long to make again.
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find ourgan tests -name __pycache__ -type d -prune -exec rm -rf {} +

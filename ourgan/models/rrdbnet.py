@@ -1,0 +1,96 @@
+"""RRDBNet, the generator of ESRGAN: one of the two super-resolution backbones (Sec. 3.3, Table H.2).
+
+The parameter names are the official ones (`body.0.rdb1.conv1.weight`, ...), so that any ESRGAN tool
+opens what is saved here, and released weights load here without renaming.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RESIDUAL_SCALE = 0.2
+NEGATIVE_SLOPE = 0.2
+
+
+class RRDBNet(nn.Module):
+    """Residual-in-residual dense blocks followed by two nearest x2 upsamplings.
+
+    `channels`: width of the trunk; `blocks`: number of residual-in-residual dense blocks;
+    `growth`: channels that each dense convolution adds; `scale`: r in Eq. 5, only 4 exists.
+    The defaults are the paper's ESRGAN: 16,697,987 parameters. ValueError for another scale.
+    """
+
+    def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, scale: int = 4) -> None:
+        super().__init__()
+        if scale != 4:
+            raise ValueError(f"RRDBNet upscales by 4, not by {scale}")
+        self.channels, self.blocks, self.growth, self.scale = channels, blocks, growth, scale
+        self.conv_first = _conv(3, channels)
+        self.body = nn.Sequential(*(ResidualInResidual(channels, growth) for _ in range(blocks)))
+        self.conv_body = _conv(channels, channels)
+        self.conv_up1 = _conv(channels, channels)
+        self.conv_up2 = _conv(channels, channels)
+        self.conv_hr = _conv(channels, channels)
+        self.conv_last = _conv(channels, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Upscale `(N, 3, H, W)` in [0, 1] to `(N, 3, 4H, 4W)`, not clamped: Eq. 5 for one subregion."""
+        features = self.conv_first(image)
+        features = features + self.conv_body(self.body(features))
+        for conv in (self.conv_up1, self.conv_up2):
+            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
+        features = _activate(self.conv_hr(features))  # rebound: the largest maps of all, one less alive
+        upscaled: Tensor = self.conv_last(features)
+        return upscaled
+
+
+class ResidualInResidual(nn.Module):
+    """Three dense blocks inside one more scaled residual: the RRDB of ESRGAN."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = DenseBlock(channels, growth)
+        self.rdb2 = DenseBlock(channels, growth)
+        self.rdb3 = DenseBlock(channels, growth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, C, H, W)` to the same shape."""
+        return torch.add(features, self.rdb3(self.rdb2(self.rdb1(features))), alpha=RESIDUAL_SCALE)
+
+
+class DenseBlock(nn.Module):
+    """Five convolutions, each seeing everything before it; no normalisation."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, growth)
+        self.conv2 = _conv(channels + growth, growth)
+        self.conv3 = _conv(channels + 2 * growth, growth)
+        self.conv4 = _conv(channels + 3 * growth, growth)
+        self.conv5 = _conv(channels + 4 * growth, channels)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:  # ESRGAN starts its residual branches small: 69 of them add up in the full network
+                nn.init.kaiming_normal_(parameter)
+                with torch.no_grad():
+                    parameter.mul_(0.1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, C, H, W)` to the same shape."""
+        seen = [features]
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            seen.append(_activate(conv(torch.cat(seen, dim=1) if len(seen) > 1 else features)))
+        return torch.add(features, self.conv5(torch.cat(seen, dim=1)), alpha=RESIDUAL_SCALE)
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def _activate(features: Tensor) -> Tensor:
+    # In place also in training: a convolution does not need its own output for its gradient, and the
+    # sign of a leaky ReLU's output is that of its input.
+    return F.leaky_relu(features, NEGATIVE_SLOPE, inplace=True)

@@ -1,0 +1,221 @@
+"""Which low-resolution pixels an output pixel depends on: in theory, and in effect (Fig. 7).
+
+The theoretical receptive field follows from the layers. The effective one, after Luo et al. 2016, is
+where the gradient of an output pixel with respect to the input really is; the paper takes its radius
+for the overlap alpha of Eq. 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ourgan.models.rrdbnet import RRDBNet
+
+Norm = Literal["magnitude", "energy"]
+LUO_THRESHOLD = 1 - 0.9545  # of the value at the centre: two standard deviations of a Gaussian
+CELL = (
+    8  # LR pixels over which the output pixel is drawn: a window of SwinIR, whose field depends on the place
+)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A stride-1 convolution of odd `kernel` size, padded so that it keeps the size."""
+
+    kernel: int
+
+    def source(self, first: int, last: int) -> tuple[int, int]:
+        """First and last input position that the outputs `first` to `last` read."""
+        return first - self.kernel // 2, last + self.kernel // 2
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Nearest-neighbour upsampling by `factor`."""
+
+    factor: int
+
+    def source(self, first: int, last: int) -> tuple[int, int]:
+        """First and last input position that the outputs `first` to `last` read."""
+        return first // self.factor, last // self.factor
+
+
+@dataclass(frozen=True)
+class TheoreticalReceptiveField:
+    """Exact extents in LR pixels, the same for rows and columns.
+
+    `extents[p]`: (before, after), how far the field of output pixel Y with Y mod r = p reaches from LR
+    pixel Y // r.
+    """
+
+    extents: tuple[tuple[int, int], ...]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Side of the non-zero square for each phase."""
+        return tuple(before + 1 + after for before, after in self.extents)
+
+    @property
+    def reach(self) -> int:
+        """The farthest dependency: with this overlap, tiles equal the whole image."""
+        return max(max(extent) for extent in self.extents)
+
+
+def theoretical(network: nn.Module) -> TheoreticalReceptiveField:
+    """Theoretical receptive field, by walking an interval backwards through the layers.
+
+    RRDBNet has 347 convolutions at LR, one at x2 and three at x4. The three at x4 read Y - 3 to Y + 3.
+    Halving that twice (with one pixel more in between for the convolution at x2) leaves LR pixels -2 to 1
+    around Y // 4 for phase 0, -1 to 1 for phases 1 and 2, -1 to 2 for phase 3; the others add 347 on
+    either side. So the width is 698, 697, 697 and 698 px and the reach 349. TypeError for other networks.
+    """
+    layers = _layers(network)
+    scale = math.prod(layer.factor for layer in layers if isinstance(layer, Nearest))
+    extents = []
+    for phase in range(scale):
+        first = last = phase
+        for layer in reversed(layers):
+            first, last = layer.source(first, last)
+        extents.append((-first, last))
+    return TheoreticalReceptiveField(tuple(extents))
+
+
+def _layers(network: nn.Module) -> list[Convolution | Nearest]:
+    """The longest path from input to output: with stride 1, every shortcut's field lies within its field."""
+    if not isinstance(network, RRDBNet):
+        raise TypeError(f"the layers of {type(network).__name__} are not described here")
+    conv = Convolution(3)
+    trunk = [conv] * (1 + 15 * network.blocks + 1)
+    return [*trunk, Nearest(2), conv, Nearest(2), conv, conv, conv]
+
+
+@dataclass(frozen=True)
+class EffectiveReceptiveField:
+    """Average gradient of an output pixel with respect to LR pixels.
+
+    `magnitude` and `energy`: (S, S), |g| and g^2 summed over the input's channels, each sample normalised
+    to sum 1 before averaging. `centre`: (y, x), the mean place of the output pixels in these maps.
+    """
+
+    magnitude: Tensor
+    energy: Tensor
+    centre: tuple[float, float]
+    crop: int
+    samples: int
+
+    def radius(self, share: float = 0.98, norm: Norm = "magnitude") -> float:
+        """Radius in LR pixels of the circle that holds `share` of the gradient."""
+        radii, shares = circle_share(self._map(norm), self.centre)
+        # Rounding may leave the last sum just under 1.
+        index = min(int(torch.searchsorted(shares, share)), len(radii) - 1)
+        return float(radii[index])
+
+    def luo_size(self, norm: Norm = "magnitude") -> float:
+        """Side of a square as large as the area over 4.55 % of the value at the centre (Luo et al.)."""
+        values = self._map(norm)
+        middle = values[round(self.centre[0]), round(self.centre[1])]
+        return math.sqrt(int((values > LUO_THRESHOLD * middle).sum()))
+
+    def _map(self, norm: Norm) -> Tensor:
+        if norm not in ("magnitude", "energy"):
+            raise ValueError(f"norm is {norm!r}, not 'magnitude' or 'energy'")
+        return self.magnitude if norm == "magnitude" else self.energy
+
+
+def circle_share(values: Tensor, centre: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Radii in pixels, ascending, and the share of `values` (H, W) within each, 0 to 1, both `(H * W,)`."""
+    y = torch.arange(values.shape[0], dtype=torch.float64) - centre[0]
+    x = torch.arange(values.shape[1], dtype=torch.float64) - centre[1]
+    radii, order = torch.hypot(y[:, None], x[None, :]).flatten().sort()
+    shares = values.double().flatten()[order].cumsum(0)
+    return radii, shares / shares[-1]
+
+
+def effective(
+    network: nn.Module,
+    images: Sequence[Tensor],
+    *,
+    positions: int = 4,
+    crop: int = 128,
+    seed: int = 0,
+    progress: bool = True,
+) -> EffectiveReceptiveField:
+    """Effective receptive field, averaged over `positions` random places in each of several LR photos.
+
+    `images`: (3, H, W) in [0, 1]; `crop`: side in LR pixels of what the network sees. Of each crop one
+    output pixel near its middle, its three channels summed, is differentiated with respect to the input.
+    A crop as wide as the theoretical field (698 px for RRDBNet) is exact and needs some 20 GB; in a
+    smaller one the far gradient is cut off, so the radii of |g| are lower bounds; those of g^2 depend
+    little on the crop. Raises ValueError for an image smaller than the crop and for a gradient that is
+    zero or not finite.
+    """
+    for image in images:
+        if image.ndim != 3 or min(image.shape[1:]) < crop:
+            raise ValueError(f"an image of shape {tuple(image.shape)} has no crop of {crop}x{crop} pixels")
+    if not images or positions < 1 or crop < 2 * CELL:
+        raise ValueError(f"needs an image, a position and a crop of at least {2 * CELL} pixels")
+    generator = torch.Generator().manual_seed(seed)
+    side, middle = crop + CELL - 1, crop // 2 - CELL // 2 + CELL - 1
+    total = torch.zeros(2, side, side, dtype=torch.float64)
+    centres = torch.zeros(2, dtype=torch.float64)
+    places = [image for image in images for _ in range(positions)]
+    with _frozen(network):
+        for image in tqdm(places, desc="effective receptive field", unit="pixel", disable=not progress):
+            patch = _random_crop(image, crop, generator)
+            gradient, (y, x), centre = _gradient(network, patch, generator)
+            # Shifted so that the LR pixel above the output pixel always lies at (middle, middle).
+            window = total[:, middle - y : middle - y + crop, middle - x : middle - x + crop]
+            for accumulated, values in zip(window, (gradient.abs(), gradient.square()), strict=True):
+                accumulated += values.sum(0) / values.sum()
+            centres += torch.tensor(centre) + middle
+    if not total.isfinite().all():
+        raise ValueError("the gradient is zero or not finite")
+    total /= len(places)
+    mean_y, mean_x = (centres / len(places)).tolist()
+    return EffectiveReceptiveField(total[0], total[1], (mean_y, mean_x), crop, len(places))
+
+
+def _gradient(
+    network: nn.Module, patch: Tensor, generator: torch.Generator
+) -> tuple[Tensor, tuple[int, int], tuple[float, float]]:
+    """Gradient (3, crop, crop) of an output pixel, its LR pixel, and how far its centre is from that's."""
+    parameter = next(network.parameters())
+    patch = patch.to(parameter).requires_grad_()
+    output = network(patch[None])[0]
+    scale = output.shape[1] // patch.shape[1]
+    first = (patch.shape[1] // 2 - CELL // 2) * scale
+    row, column = (first + torch.randint(0, CELL * scale, (2,), generator=generator)).tolist()
+    (gradient,) = torch.autograd.grad(output[:, row, column].sum(), patch)
+    pixel = (row // scale, column // scale)
+    # Output pixel Y lies at (Y + 1/2) / r - 1/2 in LR pixels.
+    offsets = ((row % scale + 0.5) / scale - 0.5, (column % scale + 0.5) / scale - 0.5)
+    return gradient.double().cpu(), pixel, offsets
+
+
+def _random_crop(image: Tensor, crop: int, generator: torch.Generator) -> Tensor:
+    top = int(torch.randint(0, image.shape[1] - crop + 1, (), generator=generator))
+    left = int(torch.randint(0, image.shape[2] - crop + 1, (), generator=generator))
+    return image[:, top : top + crop, left : left + crop].clone()
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and no gradients for parameters, which would keep every convolution's input."""
+    training = network.training
+    wanted = [parameter.requires_grad for parameter in network.parameters()]
+    network.eval().requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        network.train(training)
+        for parameter, flag in zip(network.parameters(), wanted, strict=True):
+            parameter.requires_grad_(flag)

@@ -1,0 +1,297 @@
+"""Subregion-wise super-resolution: split, upscale, trim, concatenate (Sec. 3.3, Eq. 4 to 8, Fig. 6).
+
+The overlap is clipped at the true border of the image: there a convolution's zero padding is what the
+whole image meets as well, and anything put in its place would change the result. So the shape of
+Eq. 5 is that of inner subregions; those at the border are smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ourgan.errors import OurganError
+from ourgan.images import to_uint8
+from ourgan.synthesis.noise import noise_field
+
+
+class TilingError(OurganError):
+    """A plan that cannot work, or a subregion that went wrong."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A subregion of the low-resolution image, `[top, bottom) x [left, right)` in pixels.
+
+    `outer`: (top, left, bottom, right) with the overlap, as the network sees it.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    outer: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """How an image of `height` x `width` LR pixels is cut; K = ceil(H / h) x ceil(W / w) subregions (Eq. 4).
+
+    `tile_height`, `tile_width`: h and w; `overlap`: alpha, on every side that has a neighbour; `scale`: r;
+    `multiple`: where a tile may begin and end within the image, 8 for SwinIR, whose windows would
+    otherwise lie elsewhere than in the whole image. Raises TilingError for sizes that do not obey it.
+    """
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    overlap: int
+    scale: int = 4
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.tile_height, self.tile_width, self.scale, self.multiple) < 1:
+            raise TilingError(f"{self}: every size has to be at least 1")
+        if self.overlap < 0:
+            raise TilingError(f"the overlap is {self.overlap}; it cannot be negative")
+        for name in ("tile_height", "tile_width", "overlap"):
+            value = getattr(self, name)
+            if value % self.multiple:
+                near = value + -value % self.multiple
+                raise TilingError(f"{name} {value} is not a multiple of {self.multiple}; use {near}")
+
+    @property
+    def rows(self) -> int:
+        """ceil(H / h)."""
+        return math.ceil(self.height / self.tile_height)
+
+    @property
+    def columns(self) -> int:
+        """ceil(W / w)."""
+        return math.ceil(self.width / self.tile_width)
+
+    def tiles(self) -> Iterator[Tile]:
+        """The K subregions, row by row."""
+        rows = _spans(self.height, self.tile_height, self.overlap)
+        columns = _spans(self.width, self.tile_width, self.overlap)
+        for top, bottom, outer_top, outer_bottom in rows:
+            for left, right, outer_left, outer_right in columns:
+                yield Tile(top, left, bottom, right, (outer_top, outer_left, outer_bottom, outer_right))
+
+
+def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:
+    """(start, stop, start with overlap, stop with overlap) of each tile along one axis."""
+    spans = []
+    for start in range(0, length, tile):
+        stop = min(start + tile, length)
+        spans.append((start, stop, max(0, start - overlap), min(length, stop + overlap)))
+    return spans
+
+
+def add_noise(image: Tensor, seed: int, step: int, std: float) -> Tensor:
+    """The image (3, H, W) in [0, 1] plus z of Eq. 4, before it is split; `std` on the same range."""
+    noise = noise_field(seed, step, image.shape[1], image.shape[2], device=image.device)
+    return image + std * noise.to(image.dtype)
+
+
+def split(image: Tensor, plan: TilePlan) -> Iterator[tuple[Tile, Tensor]]:
+    """The overlapping subregions s_i of Eq. 4, as views (3, up to h + 2 alpha, up to w + 2 alpha)."""
+    if image.shape[1:] != (plan.height, plan.width):
+        raise TilingError(
+            f"the plan is for {plan.height}x{plan.width} pixels, the image {tuple(image.shape)}"
+        )
+    for tile in plan.tiles():
+        top, left, bottom, right = tile.outer
+        yield tile, image[:, top:bottom, left:right]
+
+
+def trim(upscaled: Tensor, tile: Tile, scale: int) -> Tensor:
+    """The upscaled subregion without its overlap, a view (3, rh, rw): Eq. 6."""
+    top, left = (tile.top - tile.outer[0]) * scale, (tile.left - tile.outer[1]) * scale
+    height, width = (tile.bottom - tile.top) * scale, (tile.right - tile.left) * scale
+    return upscaled[:, top : top + height, left : left + width]
+
+
+def concat(
+    trimmed: Iterable[tuple[Tile, Tensor]], plan: TilePlan, out: NDArray[np.uint8] | None = None
+) -> Tensor:
+    """Lay trimmed subregions into one image: Eq. 7.
+
+    Returns (3, rH, rW) float32 on the CPU. With `out`, a uint8 array (rH, rW, 3), each subregion is
+    rounded to 8 bits into it as it arrives, so that the whole never exists in float; the result is then
+    `out` as a tensor (3, rH, rW) that shares its memory.
+    """
+    r, shape = plan.scale, (plan.height * plan.scale, plan.width * plan.scale)
+    if out is not None and (out.shape != (*shape, 3) or out.dtype != np.uint8):
+        raise TilingError(f"out is {out.dtype} {out.shape}; the image needs uint8 {(*shape, 3)}")
+    image = torch.empty(3, *shape) if out is None else torch.from_numpy(out).permute(2, 0, 1)
+    for tile, pixels in trimmed:
+        target = (slice(tile.top * r, tile.bottom * r), slice(tile.left * r, tile.right * r))
+        if out is None:
+            image[:, target[0], target[1]] = pixels
+        else:
+            out[target] = to_uint8(pixels)
+    return image
+
+
+def upscale(
+    network: nn.Module,
+    image: Tensor,
+    plan: TilePlan,
+    *,
+    progress: bool = True,
+    dtype: torch.dtype | None = None,
+    out: NDArray[np.uint8] | None = None,
+) -> Tensor:
+    """Upscale the image (3, H, W) in [0, 1] subregion by subregion: Eq. 4 to 7, without the noise.
+
+    Each subregion runs on the network's device in `dtype` (default: the network's own). Returns
+    (3, rH, rW) float32 on the CPU, not clamped; or 8-bit pixels in `out`, see `concat`. TilingError if
+    a subregion comes out with another shape or with values that are not finite.
+    """
+    return concat(upscaled_tiles(network, image, plan, progress=progress, dtype=dtype), plan, out)
+
+
+def upscaled_tiles(
+    network: nn.Module,
+    image: Tensor,
+    plan: TilePlan,
+    *,
+    progress: bool = True,
+    dtype: torch.dtype | None = None,
+) -> Iterator[tuple[Tile, Tensor]]:
+    """Each subregion of the plan, upscaled and trimmed, float32 on the CPU (Eq. 5 and 6); see `upscale`."""
+    parameter = next(network.parameters())
+    dtype = dtype or parameter.dtype
+    subregions = tqdm(
+        split(image, plan), total=plan.rows * plan.columns, desc="upscale", unit="tile", disable=not progress
+    )
+    for tile, subregion in subregions:
+        with torch.no_grad():  # not around the yield, where it would leak into the caller
+            upscaled = network(subregion.to(parameter.device, dtype)[None])[0]
+        expected = tuple(size * plan.scale for size in subregion.shape[1:])
+        if tuple(upscaled.shape[1:]) != expected:
+            raise TilingError(f"{tile} came out as {tuple(upscaled.shape[1:])}, not {expected}; check scale")
+        if not upscaled.isfinite().all():
+            # Pasting it would leave a black rectangle in a picture that took hours.
+            raise TilingError(f"{tile} has values that are not finite in {dtype}; try bfloat16 or float32")
+        yield tile, trim(upscaled, tile, plan.scale).float().cpu()
+
+
+def tile_cost(height: int, width: int, scale: int, overlap: int) -> int:
+    """Output pixels computed for one inner tile: Eq. 8, r^2 (h + 2 alpha)(w + 2 alpha).
+
+    Expanded: r^2 hw + 2 r^2 (h + w) alpha + 4 r^2 alpha^2. The paper prints 4 r^2 (h + w) alpha in the
+    middle, and its numbers come from 1 r^2 (h + w) alpha. For h = 270, w = 512, r = 4:
+
+        alpha = 324: 16 x 918 x 1,160 = 17,038,080   (printed: 12.98 M)
+        alpha =  24: 16 x 318 x   560 =  2,849,280   (printed:  2.55 M)
+        ratio:                           5.98        (printed:  5.09)
+    """
+    return scale**2 * (height + 2 * overlap) * (width + 2 * overlap)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """One way to cut an axis: the tile, the longest span with overlap, their sum, and their number."""
+
+    tile: int
+    longest: int
+    total: int
+    count: int
+
+
+def choose_plan(
+    height: int,
+    width: int,
+    *,
+    scale: int = 4,
+    overlap: int,
+    budget_bytes: int,
+    bytes_per_output_pixel: float,
+    multiple: int = 1,
+) -> TilePlan:
+    """The plan that computes the fewest pixels twice, with every tile within the budget.
+
+    A tile is taken to need `bytes_per_output_pixel` for each pixel of Eq. 8 (measured, it depends on the
+    network, the data type and the device). Raises TilingError if even the smallest tile is too large.
+    """
+    rows, columns = _cuts(height, overlap, multiple), _cuts(width, overlap, multiple)
+    allowed = budget_bytes / bytes_per_output_pixel / scale**2
+    # The cuts are sorted, so the last column cut that fits beside a row cut is the best one for it.
+    counts = [bisect_right(columns, allowed / row.longest, key=lambda cut: cut.longest) for row in rows]
+    fitting = [(row, columns[count - 1]) for row, count in zip(rows, counts, strict=True) if count]
+    if not fitting:
+        needed = math.ceil(rows[0].longest * columns[0].longest * scale**2 * bytes_per_output_pixel)
+        raise TilingError(
+            f"the smallest tile with an overlap of {overlap} needs {needed:,} bytes, the budget is "
+            f"{budget_bytes:,}; raise the budget or lower the overlap"
+        )
+    # Of equal areas the fewest tiles, because each call of the network costs something too.
+    row, column = min(fitting, key=lambda cut: (cut[0].total * cut[1].total, cut[0].count * cut[1].count))
+    return TilePlan(height, width, row.tile, column.tile, overlap, scale, multiple)
+
+
+def _cuts(length: int, overlap: int, multiple: int) -> list[_Cut]:
+    """The cuts of an axis worth considering: each longer one computes less, or the same in fewer tiles."""
+    cuts = []
+    for tile in range(multiple, length + multiple, multiple):
+        spans = [stop - start for _, _, start, stop in _spans(length, tile, overlap)]
+        cuts.append(_Cut(tile, max(spans), sum(spans), len(spans)))
+    cuts.sort(key=lambda cut: (cut.longest, cut.total, cut.count, cut.tile))
+    best: list[_Cut] = []
+    for cut in cuts:
+        if not best or (cut.total, cut.count) < (best[-1].total, best[-1].count):
+            best.append(cut)
+    return best
+
+
+@dataclass(frozen=True)
+class SeamDifference:
+    """Tiled against whole, in 8-bit levels (Fig. 8).
+
+    `mean_in_band`: mean absolute difference near the seams; `largest`: the largest anywhere; `changed`:
+    share of all pixels that differ in a channel once rounded to 8 bits.
+    """
+
+    mean_in_band: float
+    largest: float
+    changed: float
+
+
+def seam_difference(tiled: Tensor, whole: Tensor, plan: TilePlan, band: int = 32) -> SeamDifference:
+    """Compare two images (3, rH, rW) in [0, 1], clamped to it.
+
+    `band`: width of the strip around each seam in HR pixels, half of it on each side. Without seams
+    (K = 1) the mean is 0. ValueError if the shapes differ from the plan's.
+    """
+    shape = (3, plan.height * plan.scale, plan.width * plan.scale)
+    if tiled.shape != shape or whole.shape != shape:
+        raise ValueError(f"images are {tuple(tiled.shape)} and {tuple(whole.shape)}, the plan's is {shape}")
+    tiled, whole = tiled.clamp(0, 1) * 255, whole.clamp(0, 1) * 255
+    difference = (tiled - whole).abs()
+    near_rows = _near(plan.height, plan.tile_height, plan.scale, band)
+    near_columns = _near(plan.width, plan.tile_width, plan.scale, band)
+    near = near_rows[:, None] | near_columns[None, :]
+    return SeamDifference(
+        mean_in_band=float(difference[:, near].double().mean()) if near.any() else 0.0,
+        largest=float(difference.max()),
+        changed=float((tiled.round() != whole.round()).any(0).double().mean()),
+    )
+
+
+def _near(length: int, tile: int, scale: int, band: int) -> Tensor:
+    positions = torch.arange(length * scale) + 0.5
+    near = torch.zeros(length * scale, dtype=torch.bool)
+    for seam in range(tile, length, tile):
+        near |= (positions - seam * scale).abs() < band / 2
+    return near

@@ -1,0 +1,159 @@
+"""Runs a training of step 1 to its end: progress, log, checkpoints, interruption, resume."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ourgan import files
+from ourgan.config import GlobalStructureConfig
+from ourgan.models.global_generator import GlobalGenerator
+from ourgan.pixels import contact_sheet
+from ourgan.synthesis.noise import scene_noise
+from ourgan.training.global_structure import GlobalStructureTrainer, Progress, TrainingError
+from ourgan.training.interrupt import deferred
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+LOG_EVERY = 20  # iterations
+
+
+def train_global_structure(
+    photo: Tensor,
+    config: GlobalStructureConfig,
+    run: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    checkpoint_seconds: float = 60.0,
+    tensorboard: Path | None = None,
+    progress: bool = True,
+) -> GlobalGenerator:
+    """Train step 1 on `photo`, (3, H, W) in [0, 1], in the directory `run`.
+
+    Leaves there `log.jsonl`, a sheet of samples for every scale and `checkpoint.safetensors`. A run
+    that was killed at any moment goes on from its last checkpoint with `resume=True` and, on a CPU,
+    ends with the weights it would have had, bit for bit.
+
+    Raises:
+        TrainingError: a run is there and `resume` is False, or a loss is not finite.
+        CheckpointError: the checkpoint is of another photo, seed or configuration.
+        KeyboardInterrupt: Ctrl-C, after the state was saved.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    files.clean_partial(run)
+    saved = run / CHECKPOINT
+    trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
+    seconds = 0.0
+    if saved.exists():
+        if not resume:
+            raise TrainingError(f"{run} holds a training already: continue it with --resume, or choose another --out")
+        seconds = trainer.load(saved)["seconds"]
+        log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
+    history = _history(run / LOG, trainer)
+    writer = _tensorboard(tensorboard)
+    started = time.monotonic() - seconds
+    last_save = time.monotonic()
+
+    def save() -> None:
+        # The log first: whatever it holds beyond the checkpoint is dropped on resuming.
+        files.write_bytes(run / LOG, "".join(json.dumps(line) + "\n" for line in history).encode())
+        trainer.save(saved, seconds=round(time.monotonic() - started, 1))
+
+    with deferred() as interrupt, _bar(trainer, progress) as bar:
+        while not trainer.finished:
+            done = trainer.step()
+            bar.update(trainer.work(done.scale))
+            _show(bar, trainer, done)
+            if done.iteration % LOG_EVERY == 0 or done.iteration == config.stage_iterations(done.scale):
+                history.append(_line(done))
+                _write_scalars(writer, trainer, history[-1])
+            if done.iteration == config.stage_iterations(done.scale):
+                with files.atomic_path(run / f"scale-{done.scale:02d}.png") as path:
+                    sample_sheet(trainer.generator, range(4)).save(path)
+                save()
+                last_save = time.monotonic()
+            elif interrupt.signal is not None or time.monotonic() - last_save > checkpoint_seconds:
+                save()
+                last_save = time.monotonic()
+            interrupt.check()
+    if writer is not None:
+        writer.close()
+    return trainer.generator.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int = 4) -> Image.Image:
+    """Samples side by side."""
+    scenes = [generator.draw(scene_noise(seed))[0].float().mul(0.5).add(0.5).clamp(0, 1).cpu() for seed in seeds]
+    return contact_sheet(scenes, columns)
+
+
+def _bar(trainer: GlobalStructureTrainer, progress: bool) -> Any:
+    config = trainer.config
+    total = sum(trainer.work(s) * config.stage_iterations(s) for s in range(config.scales))
+    before = sum(trainer.work(s) * config.stage_iterations(s) for s in range(trainer.scale))
+    return tqdm(
+        total=total,
+        initial=before + trainer.work(trainer.scale) * trainer.iteration,
+        disable=not progress,
+        mininterval=1.0,
+        # In units of work, since an iteration at the last scale costs a hundred of the first.
+        bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
+    )
+
+
+def _show(bar: Any, trainer: GlobalStructureTrainer, done: Progress) -> None:
+    height, width = trainer.generator.sizes[done.scale]
+    kind = "VAE" if trainer.is_vae else "GAN"
+    of = trainer.config.stage_iterations(done.scale)
+    bar.set_description_str(
+        f"scale {done.scale + 1}/{trainer.config.scales} {kind} {width}x{height} {done.iteration}/{of}", refresh=False
+    )
+    losses = {name: f"{value:.3g}" for name, value in done.losses.items()}
+    bar.set_postfix(losses | {"s/it": f"{done.seconds:.2g}"}, refresh=False)
+
+
+def _line(done: Progress) -> dict[str, Any]:
+    losses = {name: float(f"{value:.5g}") for name, value in done.losses.items()}
+    return {"scale": done.scale, "iteration": done.iteration, **losses, "seconds": round(done.seconds, 4)}
+
+
+def _history(path: Path, trainer: GlobalStructureTrainer) -> list[dict[str, Any]]:
+    """The log up to the trainer's position."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    here = (trainer.scale, trainer.iteration)
+    return [line for line in lines if (line["scale"], line["iteration"]) <= here]
+
+
+def _tensorboard(directory: Path | None) -> Any:
+    if directory is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainingError("a TensorBoard log needs the package tensorboard: pip install tensorboard") from None
+    return SummaryWriter(str(directory))
+
+
+def _write_scalars(writer: Any, trainer: GlobalStructureTrainer, line: dict[str, Any]) -> None:
+    if writer is None:
+        return
+    step = line["iteration"] + sum(trainer.config.stage_iterations(s) for s in range(line["scale"]))
+    for name, value in line.items():
+        if name not in ("scale", "iteration"):
+            writer.add_scalar(name, value, step)

@@ -1,0 +1,134 @@
+"""The set-up files agree with one another, so that every way in gives the same installation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+MAKEFILE = (ROOT / "Makefile").read_text()
+PINS = {
+    canonicalize_name(name): version
+    for name, _, version in (
+        line.partition("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    )
+}
+
+
+def direct_requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(text) for text in PROJECT["dependencies"] + [r for extra in extras for r in extra]]
+
+
+def installed_closure() -> dict[str, str]:
+    """Everything that `ourgan[dev]` asks for here, directly or not, and its installed version."""
+    versions: dict[str, str] = {}
+    waiting = [Requirement("ourgan[dev]")]
+    visited = set()
+    while waiting:
+        requirement = waiting.pop()
+        if str(requirement) in visited:
+            continue
+        visited.add(str(requirement))
+        distribution = importlib.metadata.distribution(requirement.name)
+        versions[canonicalize_name(requirement.name)] = distribution.version
+        wanted = [{"extra": extra} for extra in ("", *requirement.extras)]
+        for dependency in map(Requirement, distribution.requires or []):
+            if dependency.marker is None or any(map(dependency.marker.evaluate, wanted)):
+                waiting.append(dependency)
+    del versions["ourgan"]
+    return versions
+
+
+def test_constraints_are_exact_versions_that_satisfy_pyproject():
+    for name, version in PINS.items():
+        assert Version(version).public, name  # a URL, a range or an empty pin would raise
+    for requirement in direct_requirements():
+        assert PINS[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_everything_installed_is_pinned_at_the_tested_version():
+    if sys.version_info[:2] != (3, 11) or sys.platform != "linux":
+        pytest.skip("the closure was pinned on Python 3.11 and Linux")
+    closure = installed_closure()
+    assert len(closure) > 100
+    assert {name: PINS.get(name) for name in closure} == closure
+
+
+def test_conda_and_make_install_the_same_thing():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = (item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    assert pip == ["-c constraints.txt", "-e .[dev]"]
+    (install,) = re.findall(r"-m pip install (.*)", MAKEFILE)
+    assert install.replace("'", "") == " ".join(pip)
+
+    (python,) = (item for item in environment["dependencies"] if str(item).startswith("python="))
+    assert python == "python=3.11"
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_no_set_up_file_names_a_registry():
+    names = "pyproject.toml constraints.txt environment.yml Makefile .ci/run .pre-commit-config.yaml".split()
+    for name in names:
+        text = (ROOT / name).read_text()
+        assert not re.search(r"https?://|--(extra-)?index-url|find-links", text), name
+
+
+def test_version_is_said_once():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"] == importlib.metadata.version("ourgan")
+
+
+def test_ci_runs_the_commands_that_readme_and_make_offer():
+    verbs = set(re.findall(r"^([a-z.-]+):", MAKEFILE, flags=re.MULTILINE))
+    ci = re.findall(r"^make ([a-z.-]+)", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert {"lint", "test"} <= set(ci) <= verbs
+
+    if not (ROOT / "README.md").exists():
+        pytest.skip("no README yet")
+    readme = set(re.findall(r"^\s*(?:\$ )?make ([a-z.-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert "test" in readme
+    assert readme <= verbs
+
+
+def test_make_refuses_an_old_python_in_one_line(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    # A stand-in for an older interpreter: all that make asks it is whether it is new enough.
+    old = tmp_path / "python3.10"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    made = subprocess.run(["make", ".venv", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode != 0
+    assert "error: Python 3.11 or newer is needed" in made.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_wheel_carries_the_profiles(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    profiles = {f"ourgan/profiles/{path.name}" for path in (ROOT / "profiles").glob("*.toml")}
+    assert profiles and profiles <= names
+    assert {"ourgan/images.py", "ourgan/weights.toml"} <= names
