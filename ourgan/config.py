@@ -54,12 +54,14 @@ class GlobalStructureConfig:
     adversarial_weight: float = 1.0
     penalty_weight: float = 0.1  # of the gradient penalty; the public code's lambda
     horizontal_flip: bool = False
-    dtype: str = "bfloat16"  # of convolutions; parameters, images, losses and penalties are float32
+    # Of convolutions; parameters, images, losses and penalties are float32. "auto": bfloat16 where the
+    # hardware has it.
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
         _one_of("pyramid", self.pyramid, ("official", "rounded"))
         _one_of("coordinate_padding", self.coordinate_padding, ("zeros", "extrapolate"))
-        _one_of("dtype", self.dtype, ("bfloat16", "float32", "float64"))
+        _one_of("dtype", self.dtype, ("auto", "bfloat16", "float32", "float64"))
         _at_least("width", self.width, 16)
         _at_least("min_width", self.min_width, 8)
         _at_least("width", self.width, self.min_width)
@@ -102,11 +104,11 @@ class SuperResolutionConfig:
     weights: str = "realesrgan-x4plus"  # of weights.toml, used where no fine-tuned ones are
     noise_std: float = 0.1  # of z_0^2 and z_0^3 on [0, 1] (Table H.2, H.3), added before splitting
     overlap: int = 48  # alpha of Eq. 4, in LR pixels; 10 leaves seams with released weights (notebook 02)
-    dtype: str = "bfloat16"
+    dtype: str = "auto"  # bfloat16 where the hardware has it, else float32
     tile_memory_mb: int = 1200  # what the activations of one subregion may take; chooses h and w
 
     def __post_init__(self) -> None:
-        _one_of("dtype", self.dtype, ("bfloat16", "float32"))
+        _one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
         _at_least("overlap", self.overlap, 0)
         _at_least("tile_memory_mb", self.tile_memory_mb, 64)
 
@@ -116,12 +118,15 @@ class NotebookConfig:
     """How much the notebooks measure and draw."""
 
     size: str = "4k"  # of the picture that notebook 05 makes
+    scene_width: int = 256  # of step 1 there, in pixels
     samples: int = 8  # drawn per figure
     erf_crop: int = 128  # LR pixels
     erf_positions: int = 4  # output pixels per photo
     erf_photos: int = 2
     seam_crop: int = 192  # LR pixels
-    training: GlobalStructureConfig = dataclasses.field(default_factory=GlobalStructureConfig)  # what notebook 03 trains while one reads
+    training: GlobalStructureConfig = dataclasses.field(
+        default_factory=GlobalStructureConfig
+    )  # what notebook 03 trains while one reads
 
     def __post_init__(self) -> None:
         _one_of("size", self.size, ("1k", "4k", "16k"))

@@ -49,18 +49,23 @@ def pillow_as_documented(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
 def open_own_output(
     path: str | os.PathLike[str], expected_size: tuple[int, int]
 ) -> Iterator[ImageFile.ImageFile]:
-    """Open one of our own PNG or TIFF files, whose (width, height) is known beforehand, however large.
+    """Read one of our own PNG or TIFF files, whose (width, height) is known beforehand, however large.
 
-    Pillow's limit on pixels is lifted for the opening alone, up to the expected size, and is back before
-    the block begins. Raises ImageError if the file is missing or of another size.
+    Pillow's limit on pixels is lifted up to the expected size while the file is opened and decoded (a TIFF
+    is checked at both), and is back before the block begins.
+    Raises ImageError if the file is missing, damaged or of another size.
     """
     width, height = expected_size
-    try:
-        with pillow_as_documented(max_pixels=width * height):
-            image = Image.open(path, formats=("PNG", "TIFF"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: cannot be opened as a picture of {width} x {height} ({error})") from error
-    with image:
+    with contextlib.ExitStack() as opened:
+        try:
+            with pillow_as_documented(max_pixels=width * height):
+                image = opened.enter_context(Image.open(path, formats=("PNG", "TIFF")))
+                if image.size == expected_size:
+                    image.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ImageError(
+                f"{path}: cannot be read as a picture of {width} x {height} ({error})"
+            ) from error
         if image.size != expected_size:
             found = "{} x {}".format(*image.size)
             raise ImageError(f"{path}: is {found}, not {width} x {height}; it is not the picture expected")

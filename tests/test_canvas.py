@@ -55,6 +55,7 @@ def test_tiff_is_big_tiled_deflated_and_tagged_srgb(saved, pixels):
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         assert page.predictor == tifffile.PREDICTOR.HORIZONTAL
         profile = ImageCms.ImageCmsProfile(io.BytesIO(page.iccprofile))
+    assert page.iccprofile[24:36] == bytes.fromhex("07e6 0001 0001 0000 0000 0000")  # not today
     assert "sRGB" in ImageCms.getProfileDescription(profile)
     assert saved.stat().st_size < pixels.nbytes
 

@@ -44,6 +44,13 @@ def test_truncated_float_tiff_is_refused(tmp_path):
     refused(path, "truncated or damaged")
 
 
+def test_tiff_without_one_of_its_tiles_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tiles = iter([np.full((16, 16, 3), 0.5, np.float32), None])
+    tifffile.imwrite(path, tiles, shape=(16, 32, 3), dtype=np.float32, tile=(16, 16), photometric="rgb")
+    refused(path, "pixels are missing")
+
+
 @pytest.mark.parametrize("size", [(178_956_971, 1), (16_384, 10_923), (2**30, 2**30)])
 def test_bombs_are_refused_before_memory_is_taken(tmp_path, size):
     path = tmp_path / "bomb.png"
@@ -67,15 +74,16 @@ def test_large_photographs_pass_without_a_warning(tmp_path):
         refused(path, "truncated or damaged")  # its pixels are missing, its size is in order
 
 
-def test_own_output_is_opened_above_the_limit(tmp_path, monkeypatch):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_own_output_is_read_above_the_limit(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    path = tmp_path / "ours.png"
+    path = tmp_path / f"ours.{suffix}"
     Image.new("RGB", (70, 60)).save(path)
     with open_own_output(path, (70, 60)) as image:
         assert Image.MAX_IMAGE_PIXELS == 1000
         assert np.asarray(image).shape == (60, 70, 3)
     for wrong in ((60, 70), (71, 60), (10, 10)):
-        with pytest.raises(ImageError, match=r"ours\.png"), open_own_output(path, wrong):
+        with pytest.raises(ImageError, match=r"70 x 60|cannot be read"), open_own_output(path, wrong):
             pytest.fail("a picture of another size was opened")
     with pytest.raises(ImageError, match="No such file"), open_own_output(tmp_path / "no.png", (1, 1)):
         pytest.fail("a missing picture was opened")

@@ -119,7 +119,7 @@ class _AddColumns(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, y: Tensor, columns: Tensor) -> Tensor:
-        ctx.mark_dirty(y)  # type: ignore[attr-defined]
+        ctx.mark_dirty(y)
         ctx.columns = columns.shape[3]  # type: ignore[attr-defined]
         columns = columns.to(y.dtype)
         if columns.shape[3] == 3:
@@ -133,7 +133,7 @@ class _AddColumns(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, grad: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         if not ctx.needs_input_grad[1]:  # type: ignore[attr-defined]

@@ -66,15 +66,21 @@ class Encoder(nn.Module):
     def __init__(self, config: GlobalStructureConfig) -> None:
         super().__init__()
         width, latent = config.channels, config.latent_channels
-        kind = {
-            "coordinate": config.coordinate_encoder,
-            "coordinate_padding": config.coordinate_padding,
-        }
+
+        def convolution(inputs: int, outputs: int, spectral_norm: bool = False) -> VerticalCoordConv2d:
+            return VerticalCoordConv2d(
+                inputs,
+                outputs,
+                coordinate=config.coordinate_encoder,
+                coordinate_padding=config.coordinate_padding,
+                spectral_norm=spectral_norm,
+            )
+
         # `encoder_blocks` = 2 yields three convolutions: a first, n - 1 middle ones and a last.
         ins = [3] + [width] * config.encoder_blocks
-        self.features = nn.ModuleList(VerticalCoordConv2d(c, width, spectral_norm=True, **kind) for c in ins)
-        self.mean = VerticalCoordConv2d(width, latent, **kind)
-        self.log_variance = VerticalCoordConv2d(width, latent, **kind)
+        self.features = nn.ModuleList(convolution(c, width, spectral_norm=True) for c in ins)
+        self.mean = convolution(width, latent)
+        self.log_variance = convolution(width, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         for convolution in self.features:
@@ -152,7 +158,9 @@ class GlobalGenerator(nn.Module):
         """Eq. 1: x_0 = tanh(G_0(z_0))."""
         return torch.tanh(self.decoder(self._computed(latent)).float())
 
-    def refine(self, image: Tensor, scale: int, noise: Tensor | None = None, width: int | None = None) -> Tensor:
+    def refine(
+        self, image: Tensor, scale: int, noise: Tensor | None = None, width: int | None = None
+    ) -> Tensor:
         """Eq. 2 (no noise) or Eq. 3 at `scale`; `width` overrides that of the pyramid.
 
         x_m = tanh(up(x_{m-1}) + G_m(up(x_{m-1}) + a_m n)). The public code applies the tanh at every

@@ -28,7 +28,9 @@ def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[st
     """
     bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise CheckpointError(f"{path}: not saved, {bad[0]} holds NaN or infinity (the previous file is kept)")
+        raise CheckpointError(
+            f"{path}: not saved, {bad[0]} holds NaN or infinity (the previous file is kept)"
+        )
     held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(held, temporary, metadata={"ourgan": json.dumps(meta)})
@@ -42,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["ourgan"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, meta
     except KeyError:
         raise CheckpointError(f"{path}: not written by ourgan (its header has no 'ourgan' entry)") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
@@ -63,7 +65,9 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The state of an optimizer as flat tensors, `<parameter index>.<name>`."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{name}": torch.as_tensor(v) for index, held in state.items() for name, v in held.items()}
+    return {
+        f"{index}.{name}": torch.as_tensor(v) for index, held in state.items() for name, v in held.items()
+    }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

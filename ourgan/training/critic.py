@@ -76,7 +76,9 @@ def critic_step(
     return CriticLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
 
 
-def score_gradient(discriminator: Discriminator, images: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def score_gradient(
+    discriminator: Discriminator, images: Tensor, *, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Mean score of images (N, 3, H, W) and its gradient with respect to them."""
     layers, weights = _layers(discriminator)
     with torch.no_grad():
@@ -129,13 +131,25 @@ def _gradients(
     for i, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
         below = features[i][first:]
         if i:
-            convolved = F.conv2d(tangent, _features_of(layers[i - 1], weights[i - 1], tangent.dtype), padding=1)
+            convolved = F.conv2d(
+                tangent, _features_of(layers[i - 1], weights[i - 1], tangent.dtype), padding=1
+            )
             tangent = _masked(convolved, below)
         # The interpolated images' features have served as masks: their place in the batch takes q.
         below.copy_(tangent)
         kernel = _features_of(layer, weight, tangent.dtype)
         gradient = torch.ops.aten.convolution_backward(
-            chain[i], features[i], kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]
+            chain[i],
+            features[i],
+            kernel,
+            None,
+            [1, 1],
+            [1, 1],
+            [1, 1],
+            False,
+            [0, 0],
+            1,
+            [False, True, False],
         )[1].to(weight.dtype)
         # Only the plain losses depend on the biases and on the coordinate.
         columns = columns_gradient(chain[i][:first], 3 if chain[i].shape[3] >= 3 else chain[i].shape[3])

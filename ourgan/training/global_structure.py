@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -21,19 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ourgan.config import GlobalStructureConfig, to_table
+from ourgan.devices import compute_dtype
 from ourgan.errors import OurganError
 from ourgan.models.global_generator import Discriminator, GlobalGenerator
 from ourgan.pixels import pyramid
 from ourgan.training import checkpoint
 from ourgan.training.critic import critic_step, score_gradient
 from ourgan.training.losses import kl_loss, reconstruction_loss
-
-log = logging.getLogger(__name__)
-
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 
 class TrainingError(OurganError):
@@ -72,7 +68,7 @@ class GlobalStructureTrainer:
         self.config = config
         self.seed = seed
         self.device = torch.device(device)
-        self.dtype = DTYPES[config.dtype]
+        self.dtype = compute_dtype(config.dtype, self.device)
         self.image_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
         with _forked(seed * 10_007):
             self.generator = GlobalGenerator(config, photo.shape[1] / photo.shape[2])
@@ -81,7 +77,10 @@ class GlobalStructureTrainer:
         scaled = pyramid(photo, self.generator.sizes, antialias=config.antialias)
         # One photo, and its mirror where flips are drawn: a batch of equal rows is never computed.
         self.photos = [
-            torch.stack([x, x.flip(2)] if config.horizontal_flip else [x]).mul(2).sub(1).to(self.device, self.image_dtype)
+            torch.stack([x, x.flip(2)] if config.horizontal_flip else [x])
+            .mul(2)
+            .sub(1)
+            .to(self.device, self.image_dtype)
             for x in scaled
         ]
         self.rng = torch.Generator().manual_seed(seed)
@@ -115,19 +114,19 @@ class GlobalStructureTrainer:
 
     def _choose_what_learns(self) -> None:
         generator, config, scale = self.generator, self.config, self.scale
-        trainable = [generator.refiners[-1]] if scale else []
-        groups = [{"params": list(m.parameters()), "lr": config.learning_rate} for m in trainable]
+        learning: list[tuple[nn.Module, float]] = []
+        if scale:
+            learning.append((generator.refiners[-1], config.learning_rate))
         if self.is_vae:
             rate = config.learning_rate * config.learning_rate_scale**scale
-            for module in (generator.encoder, generator.decoder):
-                trainable.append(module)
-                groups.append({"params": list(module.parameters()), "lr": rate})
+            learning += [(generator.encoder, rate), (generator.decoder, rate)]
         generator.requires_grad_(False)
         generator.encoder.train(self.is_vae)  # its spectral norm stands still once it is frozen
-        for module in trainable:
+        for module, _ in learning:
             module.requires_grad_(True)
+        groups = [{"params": list(module.parameters()), "lr": rate} for module, rate in learning]
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, betas=config.betas)
-        self.rates = [float(group["lr"]) for group in groups]
+        self.rates = [rate for _, rate in learning]
         self.optimizer_d = None
         if not self.is_vae:
             if self.discriminator is None:  # later scales go on from the last scale's
@@ -220,7 +219,7 @@ class GlobalStructureTrainer:
         self.optimizer.zero_grad()
         torch.autograd.backward(
             [config.reconstruction_weight * reconstruction, fake],
-            [None, -config.adversarial_weight * gradient],  # type: ignore[list-item]
+            [None, -config.adversarial_weight * gradient],
         )
         self._clip_and_step()
         return {
@@ -334,8 +333,10 @@ class GlobalStructureTrainer:
     def work(self, scale: int) -> int:
         """Cost of one iteration at `scale` relative to others, in pixels: for the time that is left."""
         pixels = [h * w for h, w in self.generator.sizes]
-        return 3 * sum(pixels[: scale + 1]) if scale <= self.config.vae_refinements else 8 * pixels[scale] + sum(
-            2 * p for p in pixels[:scale]
+        return (
+            3 * sum(pixels[: scale + 1])
+            if scale <= self.config.vae_refinements
+            else 8 * pixels[scale] + sum(2 * p for p in pixels[:scale])
         )
 
 

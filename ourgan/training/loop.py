@@ -59,7 +59,9 @@ def train_global_structure(
     seconds = 0.0
     if saved.exists():
         if not resume:
-            raise TrainingError(f"{run} holds a training already: continue it with --resume, or choose another --out")
+            raise TrainingError(
+                f"{run} holds a training already: continue it with --resume, or choose another --out"
+            )
         seconds = trainer.load(saved)["seconds"]
         log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
     history = _history(run / LOG, trainer)
@@ -97,7 +99,9 @@ def train_global_structure(
 @torch.no_grad()
 def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int = 4) -> Image.Image:
     """Samples side by side."""
-    scenes = [generator.draw(scene_noise(seed))[0].float().mul(0.5).add(0.5).clamp(0, 1).cpu() for seed in seeds]
+    scenes = [
+        generator.draw(scene_noise(seed))[0].float().mul(0.5).add(0.5).clamp(0, 1).cpu() for seed in seeds
+    ]
     return contact_sheet(scenes, columns)
 
 
@@ -120,7 +124,8 @@ def _show(bar: Any, trainer: GlobalStructureTrainer, done: Progress) -> None:
     kind = "VAE" if trainer.is_vae else "GAN"
     of = trainer.config.stage_iterations(done.scale)
     bar.set_description_str(
-        f"scale {done.scale + 1}/{trainer.config.scales} {kind} {width}x{height} {done.iteration}/{of}", refresh=False
+        f"scale {done.scale + 1}/{trainer.config.scales} {kind} {width}x{height} {done.iteration}/{of}",
+        refresh=False,
     )
     losses = {name: f"{value:.3g}" for name, value in done.losses.items()}
     bar.set_postfix(losses | {"s/it": f"{done.seconds:.2g}"}, refresh=False)
@@ -146,7 +151,9 @@ def _tensorboard(directory: Path | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise TrainingError("a TensorBoard log needs the package tensorboard: pip install tensorboard") from None
+        raise TrainingError(
+            "a TensorBoard log needs the package tensorboard: pip install tensorboard"
+        ) from None
     return SummaryWriter(str(directory))
 
 

@@ -1,0 +1,155 @@
+"""The `ourgan` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+from ourgan.errors import OurganError
+
+SIZES = ("1k", "4k", "16k")
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns 0 done, 1 a notebook failed, 2 wrong use or bad input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpcore", "papermill", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        result: int = arguments.run(arguments)
+    except OurganError as error:
+        print(f"ourgan: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"ourgan: interrupted; {arguments.interrupted}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ourgan", description="From one photograph, new scenes like it, up to 16K pixels wide."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("reproduce", help="run the notebooks and leave their figures")
+    command.add_argument("--profile", default="auto", help="smoke, cpu, paper-4k, paper-16k, or a .toml file")
+    command.add_argument("--only", default="", metavar="01,05", help="these notebooks alone")
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/reproduce-PROFILE")
+    command.add_argument(
+        "--commit-notebooks", action="store_true", help="put the executed notebooks in place"
+    )
+    command.set_defaults(run=_reproduce, interrupted="what was finished is kept")
+
+    command = commands.add_parser("train", help="learn a model from one photo")
+    command.add_argument("photo", type=Path, metavar="PHOTO")
+    command.add_argument("--out", type=Path, required=True, metavar="MODEL_DIR")
+    command.add_argument("--profile", default="auto")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--steps", default="1", help="of the paper; 1 is what this version trains")
+    command.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    command.add_argument("--credit", default="", metavar="TEXT", help="the photo's author and licence")
+    command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also log there")
+    command.set_defaults(run=_train, interrupted="continue with the same command and --resume")
+
+    command = commands.add_parser("synthesize", help="draw a scene and render it")
+    command.add_argument("model", type=Path, metavar="MODEL")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--size", default="4k", choices=SIZES)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
+    command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
+    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for one subregion")
+    command.add_argument("--method", default="auto", choices=("auto", "tile"))
+    command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
+    command.set_defaults(run=_synthesize, interrupted="nothing was written; run the same command again")
+
+    command = commands.add_parser("evaluate", help="compare samples with their photo")
+    command.add_argument("real", type=Path, metavar="REAL")
+    command.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
+    command.add_argument("--json", type=Path, metavar="FILE")
+    command.set_defaults(run=_evaluate, interrupted="nothing was written")
+    return parser
+
+
+# torch takes seconds to import: only the command that needs it pays.
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from ourgan.runner import reproduce
+
+    only = [name for name in arguments.only.split(",") if name] or None
+    return reproduce(arguments.profile, only, arguments.out, commit_notebooks=arguments.commit_notebooks)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ourgan.config import load_profile
+    from ourgan.training.model import train_model
+
+    if arguments.steps != "1":
+        raise OurganError(
+            f"--steps {arguments.steps}: this version trains step 1; steps 2 and 3 use released weights"
+        )
+    train_model(
+        arguments.photo,
+        arguments.out,
+        load_profile(arguments.profile),
+        seed=arguments.seed,
+        resume=arguments.resume,
+        credit=arguments.credit,
+        tensorboard=arguments.tensorboard,
+    )
+    print(f"{arguments.out}: trained; look at {arguments.out / 'samples.jpg'}, then")
+    print(f"  ourgan synthesize {arguments.out} --seed 7 --size 4k --out scene.tif")
+    return 0
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from ourgan.synthesis.canvas import check_output
+    from ourgan.synthesis.pipeline import OurGAN
+
+    check_output(arguments.out, overwrite=arguments.overwrite)
+    model = OurGAN.from_pretrained(arguments.model)
+    pixels = model.synthesize(
+        arguments.seed,
+        arguments.size,
+        arguments.out,
+        width=arguments.width,
+        memory_budget=arguments.memory_budget,
+        overwrite=arguments.overwrite,
+    )
+    preview = arguments.out.with_name(f"{arguments.out.stem}.preview.jpg")
+    print(f"{arguments.out}: {pixels.shape[1]}x{pixels.shape[0]} pixels; preview in {preview}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from ourgan import files
+    from ourgan.evaluation.report import evaluate
+
+    report = evaluate(arguments.real, arguments.samples)
+    if arguments.json:
+        try:
+            files.write_json(arguments.json, report)
+        except OSError as error:
+            raise OurganError(f"{arguments.json}: cannot be written ({error.strerror})") from None
+    print(json.dumps({k: v for k, v in report.items() if k != "samples"}, indent=2))
+    return 0
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if not match or not (value := int(float(match[1]) * UNITS[match[2]])):
+        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory; write for example 2GiB")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""OurGAN: one trained model, from a seed to a picture (Fig. 5)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ourgan import files, provenance, weights
+from ourgan.config import GlobalStructureConfig, SuperResolutionConfig, from_table, to_table
+from ourgan.devices import best_device, compute_dtype
+from ourgan.errors import OurganError
+from ourgan.models.global_generator import GlobalGenerator
+from ourgan.models.rrdbnet import RRDBNet
+from ourgan.synthesis.canvas import check_output, save_picture
+from ourgan.synthesis.noise import scene_noise
+from ourgan.synthesis.tiling import add_noise, choose_plan, upscale
+
+log = logging.getLogger(__name__)
+
+SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
+FORMAT = 1  # of config.json
+MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
+
+# Peak bytes for each output pixel of RRDBNet, measured on a CPU (benchmarks/super_resolution.py); about
+# three maps of 64 channels at full resolution, the enlarged, the convolved and one in flight.
+BYTES_PER_OUTPUT_PIXEL = {torch.bfloat16: 450, torch.float32: 900}
+
+
+class ModelError(OurganError):
+    """A model directory that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What config.json says beside the networks' sizes: where the model is from."""
+
+    photo: str = ""
+    photo_sha256: str = ""
+    credit: str = ""  # author and licence of the photo
+    profile: str = ""
+    seed: int = 0
+    minutes: float = 0.0  # of training
+    trained_on: str = ""  # device and threads
+    commit: str = ""
+
+
+class OurGAN:
+    """A model trained on one photo.
+
+    Attributes:
+        generator: step 1.
+        super_resolution: settings of steps 2 and 3.
+        facts: where the model is from.
+        device: where the networks run.
+    """
+
+    def __init__(
+        self,
+        generator: GlobalGenerator,
+        super_resolution: SuperResolutionConfig | None = None,
+        facts: ModelFacts | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = torch.device(device) if device else best_device()
+        # float32: step 1 costs a second, and its samples should not depend on the processor.
+        self.generator = generator.to(self.device, torch.float32).eval().requires_grad_(False)
+        self.generator.compute_dtype = torch.float32
+        self.super_resolution = super_resolution or SuperResolutionConfig(noise_std=0.0)
+        self.facts = facts or ModelFacts()
+        self._network: tuple[RRDBNet, weights.Weights] | None = None
+
+    # -- files ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], *, device: str | torch.device | None = None
+    ) -> OurGAN:
+        """Load a model directory; raises ModelError in one line when something in it is missing or wrong."""
+        directory = Path(source)
+        if not directory.is_dir():
+            raise ModelError(
+                f"{source}: no such model directory; train one with `ourgan train PHOTO --out DIR`"
+            )
+        path = directory / "config.json"
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            if table["format"] != FORMAT:
+                raise ModelError(
+                    f"{path}: format {table['format']}, this version reads {FORMAT}; update ourgan"
+                )
+            config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
+            super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
+            facts = from_table(ModelFacts, table["facts"], str(path))
+            generator = GlobalGenerator(config, float(table["aspect_ratio"]))
+            amplitudes = [float(a) for a in table["noise_amplitudes"]]
+        except FileNotFoundError:
+            raise ModelError(
+                f"{path}: missing; the directory is no model, or its training has not ended"
+            ) from None
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{path}: not a model's configuration ({type(error).__name__}: {error})"
+            ) from None
+        for _ in amplitudes[1:]:
+            generator.grow()
+        generator.noise_amplitudes = amplitudes
+        _load_state(generator, directory / "global.safetensors")
+        return cls(generator, super_resolution, facts, device)
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write config.json and global.safetensors, each whole or not at all.
+
+        Weights are stored in float16, whose rounding is eight times finer than that of the bfloat16 they
+        were trained with.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        generator = self.generator
+        state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
+        with files.atomic_path(directory / "global.safetensors") as temporary:
+            save_file(state, temporary, metadata={"format": "pt"})
+        table = {
+            "format": FORMAT,
+            "ourgan": provenance.record()["ourgan"],
+            "aspect_ratio": generator.aspect_ratio,
+            "noise_amplitudes": generator.noise_amplitudes,
+            "global_structure": to_table(generator.config),
+            "super_resolution": to_table(self.super_resolution),
+            "facts": to_table(self.facts),
+        }
+        files.write_json(directory / "config.json", table)
+
+    # -- step 1 -----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(self, seed: int = 0, *, width: int | None = None) -> Tensor:
+        """Draw a scene: (3, h, w) in [0, 1], step 1 only.
+
+        `width` in pixels of step 1; wider than the photo gives a panorama. The same seed gives the same
+        picture whatever else is drawn.
+        """
+        own = self.generator.sizes[-1][1]
+        if width is not None and not 16 <= width <= own * MAX_WIDTH_FACTOR:
+            raise OurganError(
+                f"width {width}: this model draws 16 to {own * MAX_WIDTH_FACTOR} pixels in step 1"
+            )
+        image = self.generator.draw(scene_noise(seed, self.device), width=width)
+        return image[0].mul(0.5).add(0.5).clamp(0, 1).cpu()
+
+    # -- steps 2 and 3 ----------------------------------------------------------------------------
+
+    def network(self) -> tuple[RRDBNet, weights.Weights]:
+        """The super-resolution network of steps 2 and 3, and where its weights are from."""
+        if self._network is None:
+            network, found = weights.network(self.super_resolution.weights)
+            dtype = compute_dtype(self.super_resolution.dtype, self.device)
+            log.info(
+                "no fine-tuned weights for steps 2 and 3: using the released %s (%s)",
+                found.name,
+                found.source,
+            )
+            self._network = network.to(self.device, dtype, memory_format=torch.channels_last), found  # type: ignore[call-overload]
+        return self._network
+
+    def step(
+        self,
+        image: Tensor,
+        seed: int,
+        step: int,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        memory_budget: int | None = None,
+        progress: bool = True,
+    ) -> Tensor:
+        """One step of x4 (Eq. 4 to 7): (3, H, W) in [0, 1] to (3, 4H, 4W) in [0, 1].
+
+        Noise is added to the whole image before it is split. A picture that fits the budget is not split.
+        """
+        network, _ = self.network()
+        settings = self.super_resolution
+        dtype = next(network.parameters()).dtype
+        noisy = add_noise(image, seed, step, settings.noise_std) if settings.noise_std else image
+        plan = choose_plan(
+            image.shape[1],
+            image.shape[2],
+            scale=network.scale,
+            overlap=settings.overlap,
+            budget_bytes=memory_budget or settings.tile_memory_mb * 2**20,
+            bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[dtype],
+        )
+        log.info("step %d: %d x %d subregions, overlap %d", step, plan.rows, plan.columns, plan.overlap)
+        upscaled = upscale(network, noisy, plan, progress=progress, out=out)
+        return upscaled if out is not None else upscaled.clamp_(0, 1)
+
+    def synthesize(
+        self,
+        seed: int = 0,
+        size: str = "4k",
+        out: str | os.PathLike[str] | None = None,
+        *,
+        width: int | None = None,
+        memory_budget: int | None = None,
+        overwrite: bool = False,
+        progress: bool = True,
+    ) -> NDArray[np.uint8]:
+        """From a seed to a picture: (H, W, 3) uint8, and in the file `out` (.tif or .png) if given.
+
+        Args:
+            size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
+            width: of the scene in pixels of step 1, as in `sample`.
+            memory_budget: bytes that the activations of one subregion may take; the model's own when None.
+            overwrite: replace a file that exists.
+
+        Raises OurganError before any work when `out` cannot be written.
+        """
+        if size not in SIZES:
+            raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        started = time.monotonic()
+        height, own = self.generator.sizes[-1]
+        factor = 4 ** SIZES[size]
+        shape = (height * factor, (width or own) * factor, 3)
+        if out is not None:
+            check_output(out, overwrite=overwrite, expected_bytes=int(np.prod(shape)) * 3 // 2)
+        image = self.sample(seed, width=width)
+        pixels = np.empty(shape, np.uint8)
+        last = SIZES[size] + 1
+        for step in range(2, last + 1):
+            target = pixels if step == last else None
+            image = self.step(image, seed, step, out=target, memory_budget=memory_budget, progress=progress)
+        if out is not None:
+            save_picture(
+                out, pixels, self.record(seed=seed, size=size, seconds=round(time.monotonic() - started, 1))
+            )
+        return pixels
+
+    def record(self, **what: Any) -> dict[str, Any]:
+        """From what a picture of this model comes."""
+        _, found = self.network()
+        return provenance.record(
+            device=str(self.device),
+            model=to_table(self.facts),
+            super_resolution=to_table(self.super_resolution),
+            weights={"name": found.name, "source": found.source, "sha256": found.sha256},
+            **what,
+        )
+
+
+def _load_state(generator: GlobalGenerator, path: Path) -> None:
+    try:
+        state = load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: missing; copy the whole model directory") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged ({error}); copy it again") from None
+    expected = generator.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ModelError(
+                f"{path}: the tensor {name} is missing; weights and config.json do not belong together"
+            )
+        if state[name].shape != tensor.shape:
+            raise ModelError(
+                f"{path}: {name} is {tuple(state[name].shape)}, config.json needs {tuple(tensor.shape)}"
+            )
+        if not torch.isfinite(state[name]).all():
+            raise ModelError(f"{path}: {name} holds NaN or infinity; this model is damaged")
+    if extra := sorted(state.keys() - expected.keys()):
+        raise ModelError(f"{path}: unknown tensor {extra[0]}; weights and config.json do not belong together")
+    generator.load_state_dict(state)
