@@ -68,11 +68,14 @@ class GlobalStructureConfig:
         for key in ("gan_stages", "batch_size", "channels", "layers", "latent_channels"):
             _at_least(key, getattr(self, key), 1)
         _at_least("vae_refinements", self.vae_refinements, 0)
+        _at_least("encoder_blocks", self.encoder_blocks, 0)
         if isinstance(self.iterations, tuple) and len(self.iterations) != self.scales:
             raise ConfigError(
                 f"iterations has {len(self.iterations)} numbers for {self.scales} scales: "
                 "give one number, or one per scale"
             )
+        for scale in range(self.scales):
+            _at_least("iterations", self.stage_iterations(scale), 1)
 
     @property
     def scales(self) -> int:
@@ -203,7 +206,7 @@ def _converted(kind: Any, value: Any, where: str, key: str) -> Any:
             raise ConfigError(f"{where}: '{key}' must be a section, not {value!r}")
         return from_table(kind, value, f"{where}, [{key}]")  # type: ignore[arg-type]
     if isinstance(value, list):
-        value = tuple(value)
+        value = tuple(float(v) if float in typing.get_args(kind) and type(v) is int else v for v in value)
     if kind is float and type(value) is int:
         value = float(value)
     if not _fits(kind, value):
@@ -216,8 +219,10 @@ def _fits(kind: Any, value: Any) -> bool:
     if isinstance(kind, types.UnionType):
         return any(_fits(option, value) for option in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        return isinstance(value, tuple) and all(_fits(item, v) for v in value)
+        items = typing.get_args(kind)
+        if not isinstance(value, tuple) or (items[-1] is not Ellipsis and len(value) != len(items)):
+            return False
+        return all(_fits(items[0], v) for v in value)
     return type(value) is kind  # not isinstance: True is no int here
 
 

@@ -133,9 +133,7 @@ class _AddColumns(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(
-        ctx: torch.autograd.function.FunctionCtx, grad: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor | None]:
         if not ctx.needs_input_grad[1]:  # type: ignore[attr-defined]
             return grad, None
         return grad, columns_gradient(grad, ctx.columns)  # type: ignore[attr-defined]

@@ -85,7 +85,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         for convolution in self.features:
             x = F.leaky_relu_(convolution(x), SLOPE)
-        return self.mean(x).float(), self.log_variance(x).float()
+        return _wide(self.mean(x)), _wide(self.log_variance(x))
 
 
 class Decoder(_ConvStack):
@@ -156,7 +156,7 @@ class GlobalGenerator(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Eq. 1: x_0 = tanh(G_0(z_0))."""
-        return torch.tanh(self.decoder(self._computed(latent)).float())
+        return torch.tanh(_wide(self.decoder(self._computed(latent))))
 
     def refine(
         self, image: Tensor, scale: int, noise: Tensor | None = None, width: int | None = None
@@ -174,7 +174,7 @@ class GlobalGenerator(nn.Module):
             align_corners=self.config.align_corners,
         )
         seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise
-        return torch.tanh(self.refiners[scale - 1](self._computed(seen)).float() + enlarged)
+        return torch.tanh(_wide(self.refiners[scale - 1](self._computed(seen))) + enlarged)
 
     def scale_widths(self, width: int) -> list[int]:
         """Widths of the pyramid for a scene of `width` pixels: heights never change."""
@@ -213,3 +213,8 @@ class GlobalGenerator(nn.Module):
 
     def _computed(self, x: Tensor) -> Tensor:
         return x.to(self.compute_dtype, memory_format=torch.channels_last)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """What leaves a network, in float32 at least."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -47,7 +47,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, expec
         raise OurganError(f"{path}: {path.parent} cannot be written ({error.strerror})") from None
     for output in (path, *_beside(path)):
         if output.is_dir() or (output.exists() and not overwrite):
-            raise OurganError(f"{output}: exists already; choose another name, or allow it to be overwritten")
+            raise OurganError(f"{output}: exists already; choose another name, or pass --overwrite")
     free = shutil.disk_usage(path.parent).free
     if free < expected_bytes:
         raise OurganError(

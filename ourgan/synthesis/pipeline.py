@@ -25,7 +25,7 @@ from ourgan.models.global_generator import GlobalGenerator
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.synthesis.canvas import check_output, save_picture
 from ourgan.synthesis.noise import scene_noise
-from ourgan.synthesis.tiling import add_noise, choose_plan, upscale
+from ourgan.synthesis.tiling import TilePlan, add_noise, choose_plan, upscale
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,18 @@ class OurGAN:
             self._network = network.to(self.device, dtype, memory_format=torch.channels_last), found  # type: ignore[call-overload]
         return self._network
 
+    def plan(self, height: int, width: int, memory_budget: int | None = None) -> TilePlan:
+        """How an image of `height` x `width` LR pixels is cut: within the budget, in bytes for one subregion."""
+        network, _ = self.network()
+        return choose_plan(
+            height,
+            width,
+            scale=network.scale,
+            overlap=self.super_resolution.overlap,
+            budget_bytes=memory_budget or self.super_resolution.tile_memory_mb * 2**20,
+            bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[next(network.parameters()).dtype],
+        )
+
     def step(
         self,
         image: Tensor,
@@ -189,17 +201,9 @@ class OurGAN:
         Noise is added to the whole image before it is split. A picture that fits the budget is not split.
         """
         network, _ = self.network()
-        settings = self.super_resolution
-        dtype = next(network.parameters()).dtype
-        noisy = add_noise(image, seed, step, settings.noise_std) if settings.noise_std else image
-        plan = choose_plan(
-            image.shape[1],
-            image.shape[2],
-            scale=network.scale,
-            overlap=settings.overlap,
-            budget_bytes=memory_budget or settings.tile_memory_mb * 2**20,
-            bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[dtype],
-        )
+        std = self.super_resolution.noise_std
+        noisy = add_noise(image, seed, step, std) if std else image
+        plan = self.plan(image.shape[1], image.shape[2], memory_budget)
         log.info("step %d: %d x %d subregions, overlap %d", step, plan.rows, plan.columns, plan.overlap)
         upscaled = upscale(network, noisy, plan, progress=progress, out=out)
         return upscaled if out is not None else upscaled.clamp_(0, 1)

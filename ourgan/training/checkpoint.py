@@ -24,7 +24,8 @@ def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[st
     """Write tensors and JSON-able `meta` atomically; never a pickle.
 
     A crash at any moment leaves the previous file. Non-finite values are refused, so that a good
-    checkpoint is never replaced by a ruined one.
+    checkpoint is never replaced by a ruined one. Raises CheckpointError for these, and where the file
+    cannot be written.
     """
     bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if bad:
@@ -32,8 +33,13 @@ def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[st
             f"{path}: not saved, {bad[0]} holds NaN or infinity (the previous file is kept)"
         )
     held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(held, temporary, metadata={"ourgan": json.dumps(meta)})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(held, temporary, metadata={"ourgan": json.dumps(meta)})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); what was saved before is kept: make room, then resume"
+        ) from error
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,11 +49,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["ourgan"])
+            meta = dict(json.loads((file.metadata() or {})["ourgan"]))
             return {name: file.get_tensor(name) for name in file.keys()}, meta
     except KeyError:
         raise CheckpointError(f"{path}: not written by ourgan (its header has no 'ourgan' entry)") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it, or restore it from a copy") from None
 
 

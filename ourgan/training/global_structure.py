@@ -166,7 +166,7 @@ class GlobalStructureTrainer:
             if not math.isfinite(value):
                 raise TrainingError(
                     f"the {name} loss is {value} at scale {self.scale}, iteration {self.iteration}: stopped; "
-                    "the last checkpoint is good, resume with a lower learning rate or float32"
+                    "train anew in another --out with a lower learning_rate or dtype = 'float32'"
                 )
         return Progress(self.scale, self.iteration, values, time.perf_counter() - started)
 
@@ -308,6 +308,8 @@ class GlobalStructureTrainer:
     def load(self, path: Path) -> dict[str, Any]:
         """Continue from `save`; returns its facts. Refuses another photo, seed or configuration."""
         tensors, meta = checkpoint.load(path)
+        if not {"identity", "position"} <= set(meta):
+            raise checkpoint.CheckpointError(f"{path}: holds no training to continue; choose another --out")
         for key, mine in self.identity().items():
             theirs = meta["identity"].get(key)
             if theirs != mine:
@@ -315,7 +317,15 @@ class GlobalStructureTrainer:
                     f"{path}: of another training, {_difference(key, theirs, mine)}; use its settings, "
                     "or another --out"
                 )
-        position = meta["position"]
+        try:
+            self._restore(tensors, meta["position"])
+        except (KeyError, RuntimeError, ValueError):
+            raise checkpoint.CheckpointError(
+                f"{path}: damaged (it does not fit the networks); delete it, or restore it from a copy"
+            ) from None
+        return meta
+
+    def _restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
         for _ in range(position["scale"]):
             self.generator.grow()
         self.generator.to(self.device, self.image_dtype)
@@ -328,7 +338,6 @@ class GlobalStructureTrainer:
             self.discriminator.load_state_dict(checkpoint.under("discriminator", tensors))
             checkpoint.restore_optimizer(self.optimizer_d, checkpoint.under("optimizer_d", tensors))
         self.rng.set_state(tensors["rng"])
-        return meta
 
     def work(self, scale: int) -> int:
         """Cost of one iteration at `scale` relative to others, in pixels: for the time that is left."""

@@ -62,7 +62,7 @@ def train_global_structure(
             raise TrainingError(
                 f"{run} holds a training already: continue it with --resume, or choose another --out"
             )
-        seconds = trainer.load(saved)["seconds"]
+        seconds = trainer.load(saved).get("seconds", 0.0)
         log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
     history = _history(run / LOG, trainer)
     writer = _tensorboard(tensorboard)
@@ -82,15 +82,19 @@ def train_global_structure(
             if done.iteration % LOG_EVERY == 0 or done.iteration == config.stage_iterations(done.scale):
                 history.append(_line(done))
                 _write_scalars(writer, trainer, history[-1])
+            # Read once: a signal that comes after this line waits for the next iteration, and its save.
+            stopping = interrupt.signal is not None
             if done.iteration == config.stage_iterations(done.scale):
                 with files.atomic_path(run / f"scale-{done.scale:02d}.png") as path:
                     sample_sheet(trainer.generator, range(4)).save(path)
                 save()
                 last_save = time.monotonic()
-            elif interrupt.signal is not None or time.monotonic() - last_save > checkpoint_seconds:
+            elif stopping or time.monotonic() - last_save > checkpoint_seconds:
                 save()
                 last_save = time.monotonic()
-            interrupt.check()
+            if stopping:
+                interrupt.check()
+        interrupt.check()
     if writer is not None:
         writer.close()
     return trainer.generator.eval().requires_grad_(False)
@@ -99,10 +103,9 @@ def train_global_structure(
 @torch.no_grad()
 def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int = 4) -> Image.Image:
     """Samples side by side."""
-    scenes = [
-        generator.draw(scene_noise(seed))[0].float().mul(0.5).add(0.5).clamp(0, 1).cpu() for seed in seeds
-    ]
-    return contact_sheet(scenes, columns)
+    device = next(generator.parameters()).device
+    scenes = [generator.draw(scene_noise(seed, device))[0].float() for seed in seeds]
+    return contact_sheet([scene.mul(0.5).add(0.5).clamp(0, 1).cpu() for scene in scenes], columns)
 
 
 def _bar(trainer: GlobalStructureTrainer, progress: bool) -> Any:

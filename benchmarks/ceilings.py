@@ -1,0 +1,34 @@
+"""What this machine can do at best, measured beside every benchmark: the convolution all of it is made of."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 7, warm_up: int = 2) -> float:
+    """Median time of a call, in seconds."""
+    times = []
+    for _ in range(warm_up):
+        run()
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def convolution_ceiling(dtype: torch.dtype, size: int = 256) -> float:
+    """FLOP/s of a 3x3 convolution of 64 to 64 channels on size x size, in the faster memory layout."""
+    best = 0.0
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(1, 64, size, size).to(dtype).to(memory_format=layout)
+        weight = torch.randn(64, 64, 3, 3).to(dtype).to(memory_format=layout)
+        with torch.no_grad():
+            seconds = median_seconds(lambda x=x, weight=weight: F.conv2d(x, weight, padding=1))
+        best = max(best, 2 * 9 * 64 * 64 * size * size / seconds)
+    return best

@@ -1,0 +1,200 @@
+"""What notebook 02 measures and draws: subregions, their seams and their cost (Fig. 6, Fig. 8, Eq. 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ourgan.images import contact_sheet
+from ourgan.plots import FIRST, PRINTED, SECOND, show_photo
+from ourgan.synthesis.tiling import SeamDifference, TilePlan, tile_cost
+
+
+def level_difference(tiled: Tensor, whole: Tensor) -> Tensor:
+    """Largest absolute difference over the channels, (H, W), in 8-bit levels, both clamped to [0, 1]."""
+    return (tiled.clamp(0, 1) - whole.clamp(0, 1)).abs().amax(0) * 255
+
+
+def smallest_overlap(differences: Mapping[int, SeamDifference], mean: float) -> int | None:
+    """The smallest overlap measured from which on the mean at the seam stays under `mean` levels, or None."""
+    fitting = None
+    for overlap in sorted(differences, reverse=True):
+        if differences[overlap].mean_in_band >= mean:
+            break
+        fitting = overlap
+    return fitting
+
+
+class _LivePeak(TorchDispatchMode):
+    """Follows every tensor that an operation returns until it is freed; `peak`: most bytes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self._live.values()))
+        return out
+
+
+def live_bytes(network: nn.Module, side: int) -> int:
+    """Most bytes of feature maps alive at once while a tile of `side` x `side` LR pixels is upscaled.
+
+    Counts what the network keeps, exactly and alike on every machine; the scratch memory of the libraries
+    below comes on top.
+    """
+    parameter = next(network.parameters())
+    image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype)
+    with torch.no_grad(), _LivePeak() as live:
+        network(image)
+    return live.peak
+
+
+def draw_split(photo: Tensor, plan: TilePlan, chosen: int) -> Figure:
+    """The plan over the LR photo (3, H, W): all subregions, and one with its overlap (Fig. 6)."""
+    figure, axes = plt.subplots(figsize=(8, 6))
+    show_photo(axes, photo)
+    tiles = list(plan.tiles())
+    for tile in tiles:
+        axes.add_patch(_box(tile.top, tile.left, tile.bottom, tile.right, color="white", lw=1))
+    tile = tiles[chosen]
+    axes.add_patch(_box(*tile.outer, color="#ffd92f", lw=2.5, ls="--"))
+    axes.add_patch(_box(tile.top, tile.left, tile.bottom, tile.right, color="white", lw=2.5))
+    top, left, *_ = tile.outer
+    axes.text(left + 8, top + 8, "network sees", color="#ffd92f", va="top", fontsize=11)
+    axes.text(tile.left + 8, tile.top + 8, "picture keeps", color="white", va="top", fontsize=11)
+    axes.annotate(
+        "",
+        (left, 0.5 * (tile.top + tile.bottom)),
+        (tile.left, 0.5 * (tile.top + tile.bottom)),
+        arrowprops={"arrowstyle": "<->", "color": "#ffd92f", "lw": 1.5},
+    )
+    axes.text(
+        0.5 * (left + tile.left),
+        0.5 * (tile.top + tile.bottom) - 10,
+        "α",
+        color="#ffd92f",
+        ha="center",
+        fontsize=15,
+    )
+    return figure
+
+
+def draw_differences(maps: Mapping[int, Tensor], scale: int = 4) -> Figure:
+    """Difference maps (H, W) in 8-bit levels by overlap, on one logarithmic scale of colours (Fig. 8)."""
+    figure, row = plt.subplots(1, len(maps), figsize=(4 * len(maps), 4.3), layout="constrained")
+    for axes, (overlap, levels) in zip(row, maps.items(), strict=True):
+        image = axes.imshow(
+            levels.clamp(min=0.1), cmap="magma", norm=LogNorm(0.1, 100), interpolation="antialiased"
+        )
+        axes.set_title(f"overlap {overlap}: at most {float(levels.max()):.3g}")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    bar = figure.colorbar(image, ax=row, label="difference, levels of 255", shrink=0.85)
+    bar.set_ticks([0.1, 0.5, 1, 10, 100], labels=["≤ 0.1", "0.5", "1", "10", "≥ 100"])
+    return figure
+
+
+def draw_seams(differences: Mapping[int, SeamDifference], marked: int) -> Figure:
+    """Mean in the band and largest difference over the overlap; `marked`: the overlap in use."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    overlaps = sorted(differences)
+    largest = [differences[a].largest for a in overlaps]
+    mean = [differences[a].mean_in_band for a in overlaps]
+    axes.plot(overlaps, largest, "s-", color=SECOND, label="largest anywhere")
+    axes.plot(overlaps, mean, "o-", color=FIRST, label="mean within 16 px of the seam")
+    axes.axhline(0.5, color="black", lw=0.8, ls=":")
+    axes.text(overlaps[-1], 0.53, "half a level: lost in rounding to 8 bits", ha="right", fontsize=9)
+    for overlap, text in ((10, "paper, ESRGAN"), (24, "paper, SwinIR"), (marked, "this profile")):
+        axes.axvline(overlap, color=PRINTED, lw=1, ls="--" if text != "this profile" else "-")
+        axes.text(
+            overlap + 0.4,
+            0.98,
+            text,
+            rotation=90,
+            va="top",
+            color=PRINTED,
+            fontsize=9,
+            transform=axes.get_xaxis_transform(),
+        )
+    axes.set(
+        yscale="log",
+        xlabel="overlap α, LR pixels",
+        ylabel="difference, levels of 255",
+        xlim=(-1, max(*overlaps, marked, 24) + 4),
+    )
+    axes.legend(loc="lower left")
+    return figure
+
+
+def seam_crops(
+    pictures: Mapping[str, Tensor], plan: TilePlan, levels: Tensor, side: int = 240
+) -> Image.Image:
+    """The same `side` x `side` HR pixels of each picture, in the middle of them the worst place of the seam.
+
+    `levels`: (H, W), the difference map that says which place is worst.
+    """
+    side = min(side, *levels.shape)
+    seam = plan.tile_width * plan.scale
+    left = max(0, min(seam - side // 2, levels.shape[1] - side))
+    band = levels[:, seam - 16 : seam + 16].mean(1)
+    sums = band.unfold(0, side, 1).sum(1)
+    top = int(sums.argmax())
+    crops = [picture.clamp(0, 1)[:, top : top + side, left : left + side] for picture in pictures.values()]
+    return contact_sheet(crops, len(crops), list(pictures))
+
+
+def draw_cost(sizes: Sequence[tuple[int, int]], marked: int, bytes_per_pixel: float) -> Figure:
+    """Eq. 8 over the overlap for tiles of (h, w) LR pixels: relative to no overlap, and in memory."""
+    figure, (relative, memory) = plt.subplots(1, 2, figsize=(10, 4.3), layout="constrained")
+    overlaps = list(range(0, 101))
+    for height, width in sizes:
+        costs = [tile_cost(height, width, 4, a) for a in overlaps]
+        relative.plot(overlaps, [cost / costs[0] for cost in costs], label=f"{height} × {width}")
+        memory.plot(overlaps, [cost * bytes_per_pixel / 1e9 for cost in costs])
+    relative.set(ylabel="pixels computed / pixels kept", ylim=(1, 5))
+    memory.set(ylabel="feature maps of one tile, GB", ylim=(0, None))
+    for axes in (relative, memory):
+        axes.set(xlabel="overlap α, LR pixels", xlim=(0, 100))
+        _mark(axes, marked)
+    relative.legend(title="tile, LR pixels", loc="upper left")
+    return figure
+
+
+def _mark(axes: Axes, overlap: int) -> None:
+    axes.axvline(overlap, color=PRINTED, lw=1)
+    axes.text(
+        overlap + 1,
+        0.98,
+        "this profile",
+        rotation=90,
+        va="top",
+        color=PRINTED,
+        fontsize=9,
+        transform=axes.get_xaxis_transform(),
+    )
+
+
+def _box(top: int, left: int, bottom: int, right: int, **style: Any) -> Rectangle:
+    return Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, **style)

@@ -1,0 +1,38 @@
+"""What every test may use: real photographs, small, and one thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    # Bit-identity is promised for equal thread counts, and the tests share the machine.
+    torch.set_num_threads(1)
+
+
+@functools.cache
+def _scaled(name: str, width: int) -> np.ndarray:
+    with Image.open(PHOTOS / f"{name}.jpg") as photo:
+        photo.draft("RGB", (4 * width, 1))  # the decoder leaves out what is scaled away afterwards
+        size = (width, round(width * photo.height / photo.width))
+        return np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BOX))
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[..., torch.Tensor]:
+    """`photo(name="picos-de-europa", width=64)`: one of data/photos, (3, H, width) float32 in [0, 1]."""
+
+    def small(name: str = "picos-de-europa", width: int = 64) -> torch.Tensor:
+        return torch.tensor(_scaled(name, width)).permute(2, 0, 1).float() / 255
+
+    return small

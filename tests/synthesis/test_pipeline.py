@@ -1,0 +1,126 @@
+"""OurGAN on a tiny model of a real photo, with the real released weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.errors import OurganError
+from ourgan.synthesis.pipeline import ModelError, ModelFacts, OurGAN
+from ourgan.training.global_structure import GlobalStructureTrainer
+
+TINY = GlobalStructureConfig(
+    width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=8, layers=1, latent_channels=8,
+    batch_size=1, iterations=2, dtype="float32",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(photo: Callable[..., Tensor]) -> OurGAN:
+    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    while not trainer.finished:
+        trainer.step()
+    settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")
+    return OurGAN(trainer.generator, settings, ModelFacts(photo="a photo.jpg", seed=3), "cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
+
+
+def test_sample_depends_on_the_seed_alone(model: OurGAN) -> None:
+    first = model.sample(5)
+    model.sample(6)
+    assert first.shape == (3, 18, 24) and 0 <= first.min() and first.max() <= 1
+    assert torch.equal(first, model.sample(5))
+    assert not torch.equal(first, model.sample(6))
+    assert model.sample(5, width=96).shape == (3, 18, 96)
+
+
+def test_saved_and_loaded_it_draws_the_same(model: OurGAN, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "model")
+    again = OurGAN.from_pretrained(tmp_path / "model", device="cpu")
+    # float16 on disk: its rounding must not be seen, and a second trip must lose nothing more.
+    assert (again.sample(5) - model.sample(5)).abs().max() < 2 / 255
+    again.save_pretrained(tmp_path / "again")
+    assert torch.equal(OurGAN.from_pretrained(tmp_path / "again", device="cpu").sample(5), again.sample(5))
+    assert again.facts == model.facts and again.super_resolution == model.super_resolution
+    assert again.generator.noise_amplitudes == model.generator.noise_amplitudes
+
+
+def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
+    pixels = model.synthesize(5, "4k", tmp_path / "scene.tif", progress=False)
+    assert pixels.shape == (18 * 16, 24 * 16, 3)
+    with Image.open(tmp_path / "scene.tif") as picture:
+        assert np.array_equal(np.asarray(picture), pixels)
+    record = json.loads((tmp_path / "scene.json").read_text())
+    assert record["seed"] == 5 and record["weights"]["source"].startswith("package")
+    assert (tmp_path / "scene.preview.jpg").exists()
+    # What was enlarged is the sample: averaged back to its size, the picture resembles it.
+    back = (
+        torch.from_numpy(pixels).permute(2, 0, 1).float().unfold(1, 16, 16).unfold(2, 16, 16).mean((3, 4))
+        / 255
+    )
+    assert (back - model.sample(5)).abs().mean() < 0.05
+    with pytest.raises(OurganError, match="exists already"):
+        model.synthesize(5, "1k", tmp_path / "scene.tif", progress=False)
+
+
+def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
+    image = model.sample(5)
+    whole = model.step(image, 5, 2, progress=False)
+    network, _ = model.network()
+    needed = 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
+    assert model.plan(18, 24, needed).columns > 1
+    tiled = model.step(image, 5, 2, memory_budget=needed, progress=False)
+    other = model.step(image, 6, 2, progress=False)
+    assert (tiled - whole).abs().mean() < (other - whole).abs().mean()
+
+
+@pytest.mark.parametrize("name", ["config.json", "global.safetensors"])
+def test_a_missing_file_is_named(model: OurGAN, tmp_path: Path, name: str) -> None:
+    model.save_pretrained(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        OurGAN.from_pretrained(tmp_path)
+
+
+def test_damage_is_refused_by_name(model: OurGAN, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "good")
+    state = load_file(tmp_path / "good" / "global.safetensors")
+    key = "decoder.convolutions.0.weight"
+    for change, says in (
+        (lambda s: s.pop(key), f"{key} is missing"),
+        (lambda s: s.update({key: s[key][:1].clone()}), key),
+        (lambda s: s.update({key: s[key] * float("nan")}), "NaN"),
+        (lambda s: s.update({"more": torch.zeros(1)}), "unknown tensor more"),
+    ):
+        bad, directory = dict(state), tmp_path / "bad"
+        change(bad)
+        shutil.copytree(tmp_path / "good", directory, dirs_exist_ok=True)
+        save_file(bad, directory / "global.safetensors")
+        with pytest.raises(ModelError, match=says):
+            OurGAN.from_pretrained(directory)
+    (directory / "global.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(ModelError, match="damaged"):
+        OurGAN.from_pretrained(directory)
+    table = json.loads((tmp_path / "good" / "config.json").read_text())
+    for broken in (
+        "{", "[]", json.dumps(table | {"format": 99}), json.dumps(table | {"aspect_ratio": None}),
+        json.dumps(table | {"global_structure": {"wdth": 3}}),
+    ):  # fmt: skip
+        (directory / "config.json").write_text(broken)
+        with pytest.raises(OurganError) as caught:
+            OurGAN.from_pretrained(directory)
+        assert "config.json" in str(caught.value) and "\n" not in str(caught.value)

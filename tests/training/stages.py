@@ -1,0 +1,35 @@
+"""A tiny training of step 1, brought to the scale that a test is about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ourgan.config import GlobalStructureConfig
+from ourgan.training.global_structure import GlobalStructureTrainer
+
+Photo = Callable[..., Tensor]
+
+TINY = GlobalStructureConfig(
+    width=28,
+    min_width=14,
+    vae_refinements=2,
+    gan_stages=2,
+    channels=6,
+    layers=1,
+    latent_channels=4,
+    iterations=2,
+    dtype="float32",
+)
+
+
+def at(scale: int, photo: Photo, **changes: object) -> GlobalStructureTrainer:
+    """A trainer that has just entered `scale`."""
+    trainer = GlobalStructureTrainer(photo(), dataclasses.replace(TINY, **changes), seed=3)  # type: ignore[arg-type]
+    while trainer.scale < scale - 1 or (scale and trainer.iteration < 2):
+        trainer.step()
+    if scale:
+        trainer._enter(scale)
+    return trainer
