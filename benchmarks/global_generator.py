@@ -85,7 +85,7 @@ class Public:
             lr_scale=0.2, train_depth=1, grad_clip=5, const_amp=False, train_all=False, img_size=256,
             batch_size=2, visualize=False, device="cpu", noise_amp_init=0.1, scale_factor_init=0.75,
             rec_loss=torch.nn.MSELoss(), Noise_Amps=[], scale_idx=0, netG="", resumed_idx=-1, saver=saver,
-            ar=photos[-1].shape[1] / photos[-1].shape[2],
+            ar=photos[-1].shape[2] / photos[-1].shape[3],
         )  # fmt: skip
         utils.adjust_scales2image(256, self.opt)
         self.generator = self.code.networks_2d.GeneratorHPVAEGAN(self.opt)

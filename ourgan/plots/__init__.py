@@ -1,6 +1,6 @@
 """How the notebooks draw: one module for each chapter, and here what they share.
 
-Colours mean the same everywhere: blue is |g| or a mean, orange is g^2 or a largest value, grey is the paper's.
+Colours mean the same everywhere: blue is |g| or a mean, orange g^2 or a largest value, grey the paper's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FIRST, SECOND, PRINTED = "#1f77b4", "#e6761b", "#666666"
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
     """A Markdown table, first column left, the others right; a float shows three digits that count."""
-    lines = [" | ".join(header), ":--" + " | --:" * (len(header) - 1)]
+    lines = [" | ".join(map(_cell, header)), ":--" + " | --:" * (len(header) - 1)]
     lines += [" | ".join(_cell(value) for value in row) for row in rows]
-    return Markdown("\n".join(f"| {line} |" for line in lines))  # type: ignore[no-untyped-call]
+    return Markdown("\n".join(f"| {line} |" for line in lines))
 
 
 def as_picture(figure: Figure, dpi: int = 110) -> Image.Image:
@@ -44,5 +44,5 @@ def show_photo(axes: Axes, image: Tensor) -> None:
 
 def _cell(value: object) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return str(value).replace("|", "\\|")
     return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import Tensor
 
 from ourgan.images import contact_sheet
 from ourgan.plots import FIRST, PRINTED, SECOND, show_photo
@@ -35,40 +31,6 @@ def smallest_overlap(differences: Mapping[int, SeamDifference], mean: float) -> 
             break
         fitting = overlap
     return fitting
-
-
-class _LivePeak(TorchDispatchMode):
-    """Follows every tensor that an operation returns until it is freed; `peak`: most bytes at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak = 0
-        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                storage = leaf.untyped_storage()
-                self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
-        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self._live.values()))
-        return out
-
-
-def live_bytes(network: nn.Module, side: int) -> int:
-    """Most bytes of feature maps alive at once while a tile of `side` x `side` LR pixels is upscaled.
-
-    Counts what the network keeps, exactly and alike on every machine; the scratch memory of the libraries
-    below comes on top.
-    """
-    parameter = next(network.parameters())
-    image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype)
-    with torch.no_grad(), _LivePeak() as live:
-        network(image)
-    return live.peak
 
 
 def draw_split(photo: Tensor, plan: TilePlan, chosen: int) -> Figure:

@@ -80,7 +80,6 @@ def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
 def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
     image = model.sample(5)
     whole = model.step(image, 5, 2, progress=False)
-    network, _ = model.network()
     needed = 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
     assert model.plan(18, 24, needed).columns > 1
     tiled = model.step(image, 5, 2, memory_budget=needed, progress=False)
