@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class GlobalStructureTrainer:
         self.device = torch.device(device)
         self.dtype = compute_dtype(config.dtype, self.device)
         self.image_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
-        with _forked(seed * 10_007):
+        with _forked(seed, 0):
             self.generator = GlobalGenerator(config, photo.shape[1] / photo.shape[2])
         self.generator.to(self.device, self.image_dtype).compute_dtype = self.dtype
         self.discriminator: Discriminator | None = None
@@ -83,7 +84,7 @@ class GlobalStructureTrainer:
             .to(self.device, self.image_dtype)
             for x in scaled
         ]
-        self.rng = torch.Generator().manual_seed(seed)
+        self.rng = torch.Generator().manual_seed(seed % 2**63)
         self.scale = -1
         self.iteration = 0
         self._enter(0)
@@ -105,7 +106,7 @@ class GlobalStructureTrainer:
         """Begin a scale: grow the generator, measure its noise amplitude, choose what learns."""
         self.scale, self.iteration = scale, 0
         if scale:
-            with _forked(self.seed * 10_007 + scale):
+            with _forked(self.seed, scale):
                 self.generator.grow()
             self.generator.to(self.device, self.image_dtype)
         self._choose_what_learns()
@@ -130,7 +131,7 @@ class GlobalStructureTrainer:
         self.optimizer_d = None
         if not self.is_vae:
             if self.discriminator is None:  # later scales go on from the last scale's
-                with _forked(self.seed * 10_007 + 1000):
+                with _forked(self.seed, 1000):
                     self.discriminator = Discriminator(config).to(self.device, self.image_dtype)
             self.optimizer_d = torch.optim.Adam(
                 self.discriminator.parameters(), lr=config.learning_rate, betas=config.betas
@@ -298,11 +299,12 @@ class GlobalStructureTrainer:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
+        pixels = self.photos[-1].float().cpu().numpy().tobytes()
         return {
-            "config": to_table(self.config),
+            "config": to_table(self.config) | {"dtype": str(self.dtype).removeprefix("torch.")},
             "seed": self.seed,
             "sizes": [list(size) for size in self.generator.sizes],
-            "photo": round(float(self.photos[-1].double().mean()), 9),
+            "photo": hashlib.sha256(pixels).hexdigest(),
         }
 
     def load(self, path: Path) -> dict[str, Any]:
@@ -350,10 +352,10 @@ class GlobalStructureTrainer:
 
 
 @contextlib.contextmanager
-def _forked(seed: int) -> Iterator[None]:
-    """Torch's global generator starts from `seed`, and is put back afterwards."""
+def _forked(seed: int, stream: int) -> Iterator[None]:
+    """Torch's global generator starts from a number of its own for each stream; put back afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed((seed * 10_007 + stream) % 2**63)
         yield
 
 

@@ -84,14 +84,13 @@ def train_global_structure(
                 _write_scalars(writer, trainer, history[-1])
             # Read once: a signal that comes after this line waits for the next iteration, and its save.
             stopping = interrupt.signal is not None
-            if done.iteration == config.stage_iterations(done.scale):
+            ended = done.iteration == config.stage_iterations(done.scale)
+            if ended or stopping or time.monotonic() - last_save > checkpoint_seconds:
+                save()
+                last_save = time.monotonic()
+            if ended:
                 with files.atomic_path(run / f"scale-{done.scale:02d}.png") as path:
                     sample_sheet(trainer.generator, range(4)).save(path)
-                save()
-                last_save = time.monotonic()
-            elif stopping or time.monotonic() - last_save > checkpoint_seconds:
-                save()
-                last_save = time.monotonic()
             if stopping:
                 interrupt.check()
         interrupt.check()

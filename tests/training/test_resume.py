@@ -178,7 +178,7 @@ def test_a_signal_stops_after_the_iteration_and_its_checkpoint(
     ) as child:
         assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
-        _, errors = child.communicate("go on\n", timeout=60)
+        _, errors = child.communicate("go on\n", timeout=300)
     assert child.returncode == code
     assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
     _, meta = checkpoint.load(tmp_path / "run" / CHECKPOINT)
