@@ -67,7 +67,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {p.name for p in trained.iterdir()} == {
-        "README.md", "config.json", "global.safetensors", "samples.jpg", "training",
+        "README.md", "config.json", "global.safetensors", "log.jsonl", "samples.jpg", "training",
     }  # fmt: skip
     assert "A. B." in (trained / "README.md").read_text()
     out = tmp_path / "scene.png"

@@ -42,6 +42,21 @@ def show_photo(axes: Axes, image: Tensor) -> None:
     axes.set_yticks([])
 
 
+def write_on_photo(axes: Axes, x: float, y: float, text: str, colour: str, size: float = 11) -> None:
+    """Text that stays readable whatever the photo shows; its upper left corner is at pixel (x, y)."""
+    box = {"facecolor": "black", "alpha": 0.55, "edgecolor": "none", "pad": 2}
+    axes.text(x, y, text, color=colour, va="top", fontsize=size, bbox=box)
+
+
+def mark_overlaps(axes: Axes, marks: Sequence[tuple[int, str]]) -> None:
+    """Vertical lines at overlaps, each named above the axes; the last one, in use, is solid."""
+    for index, (overlap, text) in enumerate(marks):
+        last = index == len(marks) - 1
+        axes.axvline(overlap, color=PRINTED, lw=1, ls="-" if last else "--", zorder=0)
+        place = axes.get_xaxis_transform()
+        axes.text(overlap, 1.02, text, ha="center", color=PRINTED, fontsize=9, transform=place)
+
+
 def _cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value).replace("|", "\\|")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ourgan.plots import FIRST, PRINTED, SECOND, show_photo
+from ourgan.plots import FIRST, PRINTED, SECOND, show_photo, write_on_photo
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, Norm, circle_share
 
 PAPER_RADII = {"ESRGAN": 10, "SwinIR": 24}  # LR pixels, "approximately 98 % of the gradient magnitude"
@@ -51,32 +54,34 @@ def draw_theory(photo: Tensor, squares: Mapping[str, int], circles: Mapping[str,
     for (name, width), (colour, line) in zip(squares.items(), styles, strict=True):
         corner = (x - width / 2, y - width / 2)
         axes.add_patch(Rectangle(corner, width, width, fill=False, color=colour, lw=2, ls=line))
-        axes.text(corner[0] + 8, corner[1] + 8, f"{name}: {width} px", color=colour, va="top", fontsize=12)
-    for (name, radius), (colour, line) in zip(circles.items(), styles, strict=True):
+        write_on_photo(axes, corner[0] + 14, corner[1] + 14, f"{name}, theory: {width} px wide", colour)
+    for (name, radius), (colour, line), y_text in zip(circles.items(), styles, (y - 70, y + 40), strict=True):
         axes.add_patch(Circle((x, y), radius, fill=False, color=colour, lw=2, ls=line))
-        axes.text(x + 30, y + (-14 if line == "-" else 26), f"{name}: {radius} px", color=colour, fontsize=12)
+        write_on_photo(axes, x - 95, y_text, f"{name}, in effect: {radius} px", colour)
     return figure
 
 
 def draw_maps(field: EffectiveReceptiveField) -> Figure:
     """|g| and g^2 around the output pixel, relative to the largest value, with circles of 98 % (Fig. 7)."""
-    figure, both = plt.subplots(1, 2, figsize=(10, 4.8), sharey=True, layout="constrained")
+    figure, both = plt.subplots(1, 2, figsize=(9.6, 4.6), sharey=True, layout="constrained")
     for axes, (norm, name, _) in zip(both, NORMS, strict=True):
-        values = _values(field, norm)
+        values = _values(field, norm).numpy()
         top, left = (-centre - 0.5 for centre in field.centre)
         extent = (left, left + values.shape[1], top + values.shape[0], top)
         # The zeros of the margin, where no crop lay, and all that is smaller are drawn in the last colour.
-        image = axes.imshow(
-            (values / values.max()).clamp(min=1e-6), extent=extent, cmap="magma", norm=LogNorm(1e-6, 1)
-        )
+        relative = np.maximum(values / values.max(), 1e-6)
+        image = axes.imshow(relative, extent=extent, cmap="magma", norm=LogNorm(1e-6, 1))
         radius = field.radius(norm=norm)
-        axes.add_patch(Circle((0, 0), radius, fill=False, color="white", lw=1.8))
-        for paper, line in zip(PAPER_RADII.values(), ("--", ":"), strict=True):
-            axes.add_patch(Circle((0, 0), paper, fill=False, color="#7fe0e8", lw=1.5, ls=line))
-        axes.set_title(f"{name}: 98 % within {radius:.1f} px")
-        axes.set_xlabel("LR pixels")
+        axes.add_patch(Circle((0, 0), radius, fill=False, color="white", lw=1.8, label="98 %"))
+        for (paper, size), line in zip(PAPER_RADII.items(), ("--", ":"), strict=True):
+            label = f"paper, {paper}: {size} px"
+            axes.add_patch(Circle((0, 0), size, fill=False, color="#7fe0e8", lw=1.6, ls=line, label=label))
+        axes.set(title=f"{name}: 98 % within {radius:.1f} px", xlabel="LR pixels")
     both[0].set_ylabel("LR pixels")
     figure.colorbar(image, ax=both, label="relative to the largest")
+    _, labels = both[0].get_legend_handles_labels()
+    lines = [Line2D([], [], color="#444444", ls=line) for line in ("-", "--", ":")]
+    figure.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -85,11 +90,9 @@ def draw_shares(photos: Mapping[str, EffectiveReceptiveField], mean: EffectiveRe
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for norm, name, colour in NORMS:
         for field in photos.values():
-            axes.plot(*circle_share(_values(field, norm), field.centre), color=colour, lw=0.7, alpha=0.6)
+            axes.plot(*_curve(field, norm), color=colour, lw=0.7, alpha=0.6)
         radius = mean.radius(norm=norm)
-        axes.plot(
-            *circle_share(_values(mean, norm), mean.centre), color=colour, lw=2.2, label=f"{name}, all photos"
-        )
+        axes.plot(*_curve(mean, norm), color=colour, lw=2.2, label=f"{name}, all photos")
         axes.plot([radius], [0.98], "o", color=colour)
         axes.annotate(
             f"{radius:.1f} px", (radius, 0.98), (0, 9), textcoords="offset points", ha="center", color=colour
@@ -123,6 +126,11 @@ def _paper_lines(axes: Axes) -> None:
     for name, radius in PAPER_RADII.items():
         axes.axvline(radius, color=PRINTED, lw=1, ls="--")
         axes.text(radius + 0.5, 0.03, f"paper, {name}: {radius}", rotation=90, color=PRINTED, fontsize=9)
+
+
+def _curve(field: EffectiveReceptiveField, norm: Norm) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    radii, shares = circle_share(_values(field, norm), field.centre)
+    return radii.numpy(), shares.numpy()
 
 
 def _values(field: EffectiveReceptiveField, norm: Norm) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan.images import contact_sheet
-from ourgan.plots import FIRST, PRINTED, SECOND, show_photo
+from ourgan.plots import FIRST, SECOND, mark_overlaps, show_photo, write_on_photo
 from ourgan.synthesis.tiling import SeamDifference, TilePlan, tile_cost
 
 
@@ -44,74 +44,48 @@ def draw_split(photo: Tensor, plan: TilePlan, chosen: int) -> Figure:
     axes.add_patch(_box(*tile.outer, color="#ffd92f", lw=2.5, ls="--"))
     axes.add_patch(_box(tile.top, tile.left, tile.bottom, tile.right, color="white", lw=2.5))
     top, left, *_ = tile.outer
-    axes.text(left + 8, top + 8, "network sees", color="#ffd92f", va="top", fontsize=11)
-    axes.text(tile.left + 8, tile.top + 8, "picture keeps", color="white", va="top", fontsize=11)
-    axes.annotate(
-        "",
-        (left, 0.5 * (tile.top + tile.bottom)),
-        (tile.left, 0.5 * (tile.top + tile.bottom)),
-        arrowprops={"arrowstyle": "<->", "color": "#ffd92f", "lw": 1.5},
-    )
-    axes.text(
-        0.5 * (left + tile.left),
-        0.5 * (tile.top + tile.bottom) - 10,
-        "α",
-        color="#ffd92f",
-        ha="center",
-        fontsize=15,
-    )
+    write_on_photo(axes, left + 8, top + 8, "the network sees", "#ffd92f", 10)
+    write_on_photo(axes, tile.left + 8, tile.top + 10, "the picture keeps", "white", 10)
+    middle = (tile.top + tile.bottom) / 2
+    arrow = {"arrowstyle": "<->", "color": "#ffd92f", "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (left, middle), (tile.left, middle), arrowprops=arrow)
+    write_on_photo(axes, (left + tile.left) / 2 - 9, middle + 12, "α", "#ffd92f", 13)
     return figure
 
 
-def draw_differences(maps: Mapping[int, Tensor], scale: int = 4) -> Figure:
+def draw_differences(maps: Mapping[int, Tensor]) -> Figure:
     """Difference maps (H, W) in 8-bit levels by overlap, on one logarithmic scale of colours (Fig. 8)."""
-    figure, row = plt.subplots(1, len(maps), figsize=(4 * len(maps), 4.3), layout="constrained")
+    figure, row = plt.subplots(1, len(maps), figsize=(3.2 * len(maps) + 0.9, 3.5), layout="constrained")
     for axes, (overlap, levels) in zip(row, maps.items(), strict=True):
-        image = axes.imshow(
-            levels.clamp(min=0.1), cmap="magma", norm=LogNorm(0.1, 100), interpolation="antialiased"
-        )
+        image = axes.imshow(levels.clamp(min=0.1).numpy(), cmap="magma", norm=LogNorm(0.1, 100))
         axes.set_title(f"overlap {overlap}: at most {float(levels.max()):.3g}")
         axes.set_xticks([])
         axes.set_yticks([])
-    bar = figure.colorbar(image, ax=row, label="difference, levels of 255", shrink=0.85)
+    bar = figure.colorbar(image, ax=row, label="difference, levels of 255", shrink=0.9)
     bar.set_ticks([0.1, 0.5, 1, 10, 100], labels=["≤ 0.1", "0.5", "1", "10", "≥ 100"])
     return figure
 
 
 def draw_seams(differences: Mapping[int, SeamDifference], marked: int) -> Figure:
     """Mean in the band and largest difference over the overlap; `marked`: the overlap in use."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     overlaps = sorted(differences)
     largest = [differences[a].largest for a in overlaps]
     mean = [differences[a].mean_in_band for a in overlaps]
     axes.plot(overlaps, largest, "s-", color=SECOND, label="largest anywhere")
     axes.plot(overlaps, mean, "o-", color=FIRST, label="mean within 16 px of the seam")
-    axes.axhline(0.5, color="black", lw=0.8, ls=":")
-    axes.text(overlaps[-1], 0.53, "half a level: lost in rounding to 8 bits", ha="right", fontsize=9)
-    for overlap, text in ((10, "paper, ESRGAN"), (24, "paper, SwinIR"), (marked, "this profile")):
-        axes.axvline(overlap, color=PRINTED, lw=1, ls="--" if text != "this profile" else "-")
-        axes.text(
-            overlap + 0.4,
-            0.98,
-            text,
-            rotation=90,
-            va="top",
-            color=PRINTED,
-            fontsize=9,
-            transform=axes.get_xaxis_transform(),
-        )
-    axes.set(
-        yscale="log",
-        xlabel="overlap α, LR pixels",
-        ylabel="difference, levels of 255",
-        xlim=(-1, max(*overlaps, marked, 24) + 4),
-    )
+    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
+    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (marked, "this\nprofile")])
+    axes.set(yscale="log", xlabel="overlap α, LR pixels", ylabel="difference, levels of 255")
+    axes.set_xticks(overlaps)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(min(0.1, *mean) / 2, 150)
     axes.legend(loc="lower left")
     return figure
 
 
 def seam_crops(
-    pictures: Mapping[str, Tensor], plan: TilePlan, levels: Tensor, side: int = 240
+    pictures: Mapping[str, Tensor], plan: TilePlan, levels: Tensor, side: int = 200
 ) -> Image.Image:
     """The same `side` x `side` HR pixels of each picture, in the middle of them the worst place of the seam.
 
@@ -129,33 +103,20 @@ def seam_crops(
 
 def draw_cost(sizes: Sequence[tuple[int, int]], marked: int, bytes_per_pixel: float) -> Figure:
     """Eq. 8 over the overlap for tiles of (h, w) LR pixels: relative to no overlap, and in memory."""
-    figure, (relative, memory) = plt.subplots(1, 2, figsize=(10, 4.3), layout="constrained")
-    overlaps = list(range(0, 101))
-    for height, width in sizes:
-        costs = [tile_cost(height, width, 4, a) for a in overlaps]
-        relative.plot(overlaps, [cost / costs[0] for cost in costs], label=f"{height} × {width}")
-        memory.plot(overlaps, [cost * bytes_per_pixel / 1e9 for cost in costs])
-    relative.set(ylabel="pixels computed / pixels kept", ylim=(1, 5))
-    memory.set(ylabel="feature maps of one tile, GB", ylim=(0, None))
+    figure, (relative, memory) = plt.subplots(1, 2, figsize=(9, 3.7), layout="constrained")
+    overlaps = list(range(101))
+    for index, (height, width) in enumerate(sizes):
+        costs = [tile_cost(height, width, 4, overlap) for overlap in overlaps]
+        colour = colormaps["viridis"](0.9 * index / max(1, len(sizes) - 1))
+        relative.plot(overlaps, [c / costs[0] for c in costs], color=colour, label=f"{height} × {width}")
+        memory.plot(overlaps, [c * bytes_per_pixel / 1e9 for c in costs], color=colour)
+    relative.set(ylabel="pixels computed / pixels kept", ylim=(1, 8))
+    memory.set(ylabel="memory of one tile, GB", ylim=(0, None))
     for axes in (relative, memory):
         axes.set(xlabel="overlap α, LR pixels", xlim=(0, 100))
-        _mark(axes, marked)
-    relative.legend(title="tile, LR pixels", loc="upper left")
+        mark_overlaps(axes, [(marked, "this profile")])
+    relative.legend(title="tile, LR pixels", loc="upper right")
     return figure
-
-
-def _mark(axes: Axes, overlap: int) -> None:
-    axes.axvline(overlap, color=PRINTED, lw=1)
-    axes.text(
-        overlap + 1,
-        0.98,
-        "this profile",
-        rotation=90,
-        va="top",
-        color=PRINTED,
-        fontsize=9,
-        transform=axes.get_xaxis_transform(),
-    )
 
 
 def _box(top: int, left: int, bottom: int, right: int, **style: Any) -> Rectangle:

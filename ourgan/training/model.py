@@ -69,7 +69,7 @@ def train_model(
         commit=provenance.record()["commit"] or "",
     )
     model = OurGAN(generator, profile.super_resolution, facts, device)
-    publish(model, photo, out)
+    publish(model, photo, out, out / RUN / LOG)
     return model
 
 
@@ -99,8 +99,8 @@ def training_minutes(lines: list[dict[str, float]]) -> float:
     return round(total / 60, 1)
 
 
-def publish(model: OurGAN, photo: Tensor, out: Path) -> None:
-    """Write weights, configuration, contact sheet and card."""
+def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None:
+    """Write weights, configuration, log, contact sheet and card."""
     model.save_pretrained(out)
     samples = [model.sample(seed) for seed in SHEET_SEEDS]
     small = resize(photo, (samples[0].shape[1], samples[0].shape[2]))
@@ -112,6 +112,7 @@ def publish(model: OurGAN, photo: Tensor, out: Path) -> None:
         "diversity": diversity(samples),
         "distance_to_photo": min(distance_to_photo(small, s) for s in samples),
     }
+    files.write_bytes(out / LOG, training_log.read_bytes())
     files.write_bytes(out / "README.md", card(model, metrics, os.path.basename(out.resolve())).encode())
 
 
