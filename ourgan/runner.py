@@ -220,7 +220,9 @@ def _summary(run: dict[str, Any], out: Path) -> str:
 
 def _is_progress(output: Any) -> bool:
     """Progress bars and log lines: of use while it runs, noise afterwards."""
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get(
+        "data", {}
+    )
 
 
 def _commit(chosen: Sequence[Path], out: Path, notebooks: Path) -> None:

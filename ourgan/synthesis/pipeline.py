@@ -175,7 +175,7 @@ class OurGAN:
         return self._network
 
     def plan(self, height: int, width: int, memory_budget: int | None = None) -> TilePlan:
-        """How an image of `height` x `width` LR pixels is cut: within the budget, in bytes for one subregion."""
+        """How an image of `height` x `width` LR pixels is cut; the budget is bytes for one subregion."""
         network, _ = self.network()
         return choose_plan(
             height,
