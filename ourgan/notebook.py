@@ -28,6 +28,7 @@ from ourgan.images import read_image
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "data" / "photos"
+SHOWN = 640  # pixels: the longer side of a picture within a notebook
 
 
 def find_photo(photo: str) -> Path:
@@ -90,14 +91,17 @@ class Notebook:
         path = self.out / "figures" / name
         provenance.save_figure(figure, path, self.record(alt=alt, facts=self.facts | facts))
         self.figures.append(name)
+        # Small, so that a notebook that holds all its pictures can be read on the web; the file is not.
         small = io.BytesIO()
         if isinstance(figure, Figure):
             figure.savefig(small, format="png", dpi=72, bbox_inches="tight")
             plt.close(figure)
+            drawing = Image.open(small).convert("RGB").quantize(48)
+            drawing.save(small := io.BytesIO(), format="png", optimize=True)
         else:
             picture = figure.convert("RGB")
-            picture.thumbnail((1000, 1000))
-            picture.save(small, format="jpeg", quality=80)
+            picture.thumbnail((SHOWN, SHOWN))
+            picture.save(small, format="jpeg", quality=65, optimize=True)
         display(Shown(data=small.getvalue(), alt=alt))
 
     def finish(self) -> None:

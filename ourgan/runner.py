@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import difflib
 import json
 import logging
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import nbformat
+import zmq
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
 
 from ourgan import files, provenance
-from ourgan.config import load_profile
+from ourgan.config import load_profile, resolve_profile
 from ourgan.errors import OurganError
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,33 @@ ROOT = Path(__file__).parents[1]
 CELL_SECONDS = {"smoke": 600, "cpu": 3600, "paper-4k": 86400, "paper-16k": 86400}
 EXIT = {"done": 0, "failed": 1, "timeout": 1, "dead-kernel": 138}
 COMMITTED_BYTES = 300_000  # of a notebook
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts kernels with the running interpreter, whatever else is installed under the name `python3`."""
+
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[], parent=self)  # leaves ipykernel's own: sys.executable
+
+    def _transport_encryption_default(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"  # without it every kernel prints a warning
+
+
+@dataclasses.dataclass
+class Cursor:
+    """The cell being executed: the exceptions for a killed kernel and a hung cell do not name it."""
+
+    number: int = 0  # as in `In [..]`
+    index: int = -1  # among all cells
+    source: str = ""
+
+    def move(self, cell: NotebookNode, cell_index: int) -> None:
+        """Papermill calls this before each code cell."""
+        self.number, self.index, self.source = self.number + 1, cell_index, cell.source
+
+    def where(self) -> dict[str, Any]:
+        """For run.json."""
+        return {"cell": self.number, "line": next(iter(self.source.strip().splitlines()), "")}
 
 
 def reproduce(
@@ -53,35 +84,59 @@ def reproduce(
     """
     loaded = load_profile(profile)
     chosen = _choose(notebooks, only)
-    values = {"profile": profile if profile.endswith(".toml") else loaded.name} | (parameters or {})
+    given = resolve_profile(profile)
+    # Kernels work in the notebooks' folder: a path relative to ours would mislead there.
+    value = str(Path(given).resolve()) if given.endswith(".toml") else loaded.name
+    values = {"profile": value} | (parameters or {})
     for path in chosen:
         _check_parameters(path, values)
     out = (out or Path("runs") / f"reproduce-{loaded.name}").resolve()
-    _prepare(out)
-    run: dict[str, Any] = {"status": "running", "profile": loaded.name, **provenance.record()}
-    run["notebooks"] = {path.stem: {"status": "not run"} for path in chosen}
-    seconds = cell_seconds or CELL_SECONDS.get(loaded.name, 86400)
-    with _environment(out):
+    with _held(out):
+        run: dict[str, Any] = {"status": "running", "profile": loaded.name, **provenance.record()}
+        run["notebooks"] = {path.stem: {"status": "not run"} for path in chosen}
+        with _environment(out, value):
+            _execute_all(chosen, run, out, values, cell_seconds or CELL_SECONDS.get(loaded.name, 86400))
+        print(_summary(run, out))
+        if commit_notebooks and run["status"] == "done":
+            _commit(chosen, run, out, notebooks)
+    return EXIT[run["status"]]
+
+
+def _execute_all(
+    chosen: Sequence[Path], run: dict[str, Any], out: Path, values: dict[str, Any], seconds: int
+) -> None:
+    """One after the other; run.json says how it ended, whatever ends it."""
+    try:
         for path in chosen:
             entry = run["notebooks"][path.stem]
             entry["status"] = "running"
-            files.write_json(out / "run.json", run)
+            _save(run, out)
             log.info("running %s", path.name)
-            try:
-                entry.update(_execute(path, out / "notebooks" / path.name, values, seconds))
-            except KeyboardInterrupt:
-                entry["status"] = run["status"] = "interrupted"
-                files.write_json(out / "run.json", run)
-                raise
-            _announce(entry, path.stem, out)
-            files.write_json(out / "run.json", run)
-    worst = max((entry["status"] for entry in run["notebooks"].values()), key=lambda status: EXIT[status])
-    run["status"] = worst
-    files.write_json(out / "run.json", run)
-    print(_summary(run, out))
-    if commit_notebooks and worst == "done":
-        _commit(chosen, out, notebooks)
-    return EXIT[worst]
+            before = _figures(out)
+            entry.update(_execute(path, out / "notebooks" / path.name, values, seconds))
+            _announce(
+                entry, path.stem, sorted(_figures(out).items() - before.items(), key=lambda f: f[1]), out
+            )
+        run["status"] = max((e["status"] for e in run["notebooks"].values()), key=lambda status: EXIT[status])
+    except BaseException as error:
+        run["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        for entry in run["notebooks"].values():
+            if entry["status"] == "running":
+                entry |= {"status": run["status"], "error": f"{type(error).__name__}: {error}"}
+        if isinstance(error, OSError):
+            raise OurganError(
+                f"{out}: cannot be written ({error.strerror or error}); make room there"
+            ) from error
+        raise
+    finally:
+        _save(run, out)
+
+
+def _save(run: dict[str, Any], out: Path) -> None:
+    try:
+        files.write_json(out / "run.json", run)
+    except OSError as error:
+        raise OurganError(f"{out}: cannot be written ({error.strerror or error}); make room there") from error
 
 
 def _choose(directory: Path, only: Sequence[str] | None) -> list[Path]:
@@ -114,9 +169,15 @@ def _check_parameters(path: Path, values: dict[str, Any]) -> None:
     if len(cells) != 1:
         raise OurganError(f"{path}: has {len(cells)} cells tagged 'parameters', needs one")
     defaults: dict[str, Any] = {}
-    for statement in ast.parse(cells[0].source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            defaults[statement.targets[0].id] = ast.literal_eval(statement.value)
+    try:
+        for statement in ast.parse(cells[0].source).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=default):
+                    defaults[name] = ast.literal_eval(default)
+                case _:
+                    raise ValueError("not an assignment")
+    except (SyntaxError, ValueError):
+        raise OurganError(f"{path}: its 'parameters' cell may only hold lines like name = value") from None
     for name, value in values.items():
         if name not in defaults:
             close = difflib.get_close_matches(name, defaults, n=1)
@@ -127,39 +188,50 @@ def _check_parameters(path: Path, values: dict[str, Any]) -> None:
             raise OurganError(f"{path.name}: parameter '{name}' must be of type {kind}, not {value!r}")
 
 
-def _prepare(out: Path) -> None:
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Make `out` for this run alone: the operating system drops the lock even of a killed process."""
     try:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
-        files.write_bytes(out / "notebooks" / ".writable", b"")
-        (out / "notebooks" / ".writable").unlink()
+        (out / "figures").mkdir(exist_ok=True)
+        lock = filelock.FileLock(out / "run.lock")
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise OurganError(
+            f"{out}: another run is at work there; wait for it or choose another --out"
+        ) from None
     except OSError as error:
         raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if json.loads((out / "run.json").read_text())["status"] == "running":
-            log.warning("%s: the last run did not finish; it was killed", out)
+    try:
+        files.clean_partial(out)
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads((out / "run.json").read_text())["status"] == "running":
+                log.warning("%s: the last run did not finish; it was killed", out)
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
-def _environment(out: Path) -> Iterator[None]:
-    """What the kernels inherit: where to write, and a kernel named python3 that is this interpreter."""
-    with tempfile.TemporaryDirectory() as directory:
-        specification = Path(directory) / "kernels" / "python3"
-        specification.mkdir(parents=True)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        content = {"argv": argv, "display_name": "Python 3", "language": "python"}
-        (specification / "kernel.json").write_text(json.dumps(content))
-        path = os.pathsep.join(filter(None, [directory, os.environ.get("JUPYTER_PATH")]))
-        new = {"OURGAN_OUT": str(out), "JUPYTER_PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        before = {name: os.environ.get(name) for name in new}
-        os.environ.update(new)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+def _environment(out: Path, profile: str) -> Iterator[None]:
+    """What the kernels inherit; papermill has no other way to hand it to them."""
+    new = {
+        "OURGAN_OUT": str(out),
+        "OURGAN_PROFILE": profile,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONHASHSEED": "0",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    before = {name: os.environ.get(name) for name in new}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _execute(path: Path, output: Path, values: dict[str, Any], seconds: int) -> dict[str, Any]:
@@ -168,38 +240,67 @@ def _execute(path: Path, output: Path, values: dict[str, Any], seconds: int) -> 
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    started = time.monotonic()
+    started, cursor = time.monotonic(), Cursor()
     result: dict[str, Any] = {"status": "done", "output": str(output)}
+    output.unlink(missing_ok=True)  # of an earlier run
     try:
-        execute_notebook(
-            path,
-            output,
+        executed = execute_notebook(
+            _unformatted(path),
+            _unformatted(output),
             parameters=values,
             kernel_name="python3",
+            kernel_manager_class=ThisPython,
+            on_cell_execute=cursor.move,
             cwd=path.parent,
             execution_timeout=seconds,
             iopub_timeout=120,
             progress_bar={"leave": False},
         )
+        code = [c for c in executed.cells if c.cell_type == "code" and c.source.strip()]
+        if any(cell.execution_count is None for cell in code):  # papermill takes sys.exit(0) for success
+            result |= {"status": "failed", "error": "SystemExit before the last cell"} | cursor.where()
     except PapermillExecutionError as error:
-        lines = error.source.strip().splitlines() or [""]
-        result |= {"status": "failed", "error": f"{error.ename}: {error.evalue}", "line": lines[0]}
-        result["cell"] = error.cell_index
-    except DeadKernelError:
-        result |= {"status": "dead-kernel", "error": "the kernel was killed; was there too little memory?"}
+        result |= {"status": "failed", "error": f"{error.ename}: {error.evalue}"} | cursor.where()
     except CellTimeoutError as error:
-        first = str(error).strip().splitlines()[0]
-        result |= {"status": "timeout", "error": f"a cell took over {seconds} s: {first}"}
+        first = " ".join(str(error).strip().splitlines()[:2])  # what follows quotes the cell
+        result |= {"status": "timeout", "error": first} | cursor.where()
+        _mark(output, result, cursor)
+    except RuntimeError as error:  # also a kernel that did not even start
+        killed = isinstance(error, DeadKernelError)
+        text = "the kernel was killed; was there too little memory?" if killed else str(error)
+        result |= {"status": "dead-kernel", "error": text} | cursor.where()
+        _mark(output, result, cursor)
     result["seconds"] = round(time.monotonic() - started, 1)
     return result
 
 
-def _announce(entry: dict[str, Any], name: str, out: Path) -> None:
-    figures = sorted((out / "figures").glob(f"{name[:2]}_*.[pj][np]g"))
-    entry["figures"] = [str(path.relative_to(out)) for path in figures]
-    print(f"{name}: {entry['status']} in {entry['seconds'] / 60:.1f} min", end="; " if figures else "\n")
-    if figures:
-        print(f"look at {figures[0]}", flush=True)
+def _unformatted(path: Path) -> str:
+    return str(path).replace("{", "{{").replace("}", "}}")  # papermill fills parameters into paths
+
+
+def _mark(output: Path, result: dict[str, Any], cursor: Cursor) -> None:
+    """Correct what papermill leaves in the file: there even the cells after the fatal one are "completed"."""
+    notebook = nbformat.read(output, as_version=4)
+    notebook.metadata.papermill["exception"] = True
+    for cell in notebook.cells[cursor.index :] if cursor.index >= 0 else notebook.cells:
+        cell.metadata.papermill["status"] = "pending"
+    if cursor.index >= 0:
+        notebook.cells[cursor.index].metadata.papermill.update(status="failed", exception=True)
+    text = f"**Incomplete: {result['status']}** in In [{result['cell']}], {result['error']}"
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
+    files.write_bytes(output, nbformat.writes(notebook).encode())
+
+
+def _figures(out: Path) -> dict[str, int]:
+    """Pictures and when they were written: what an earlier run left is not this one's."""
+    paths = (out / "figures").glob("[!.]*.[pj][np]g")
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in paths}
+
+
+def _announce(entry: dict[str, Any], name: str, made: list[tuple[str, int]], out: Path) -> None:
+    entry["figures"] = [figure for figure, _ in made]
+    look = f"; look at {out / entry['figures'][0]}" if made else ""
+    print(f"{name}: {entry['status']} in {entry['seconds'] / 60:.1f} min{look}", flush=True)
 
 
 def _summary(run: dict[str, Any], out: Path) -> str:
@@ -225,21 +326,46 @@ def _is_progress(output: Any) -> bool:
     )
 
 
-def _commit(chosen: Sequence[Path], out: Path, notebooks: Path) -> None:
-    """Put executed notebooks and figures in place: outputs of the run, cells and parameters of the source."""
-    for path in chosen:
-        source = nbformat.read(path, as_version=4)
-        executed = nbformat.read(out / "notebooks" / path.name, as_version=4)
-        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-        for mine, theirs in zip(source.cells, ran, strict=True):
-            if mine.cell_type == "code":
-                mine.outputs = [output for output in theirs.outputs if not _is_progress(output)]
-                mine.execution_count = theirs.execution_count
-        text = nbformat.writes(source) + "\n"
-        if len(text) > COMMITTED_BYTES:
-            raise OurganError(
-                f"{path.name}: {len(text)} bytes when executed, the limit is {COMMITTED_BYTES}; show less"
-            )
-        files.write_bytes(path, text.encode())
-        for figure in (out / "figures").glob(f"{path.stem[:2]}_*"):
-            files.write_bytes(notebooks.parent / "figures" / figure.name, figure.read_bytes())
+def _commit(chosen: Sequence[Path], run: dict[str, Any], out: Path, notebooks: Path) -> None:
+    """Put executed notebooks and figures in place: all of them, or none if one is too large."""
+    committed = {path: _with_outputs(path, out, run["profile"]) for path in chosen}
+    if large := [path.name for path, data in committed.items() if len(data) >= COMMITTED_BYTES]:
+        raise OurganError(
+            f"{', '.join(large)}: {COMMITTED_BYTES} bytes or more when executed; show less there"
+        )
+    (notebooks.parent / "figures").mkdir(exist_ok=True)
+    for path, data in committed.items():
+        files.write_bytes(path, data)
+        for name in run["notebooks"][path.stem]["figures"]:
+            for figure in (out / name, (out / name).with_suffix(".json")):
+                if figure.exists():
+                    files.write_bytes(notebooks.parent / "figures" / figure.name, figure.read_bytes())
+
+
+def _with_outputs(path: Path, out: Path, profile: str) -> bytes:
+    """The source's cells and parameters with the run's outputs, and nothing of this machine."""
+    source = nbformat.read(path, as_version=4)
+    executed = nbformat.read(out / "notebooks" / path.name, as_version=4)
+    ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    if [cell.source for cell in ran] != [cell.source for cell in source.cells]:
+        raise OurganError(f"{path}: it was edited while it ran; run it again")
+    for key in ("papermill", "widgets"):
+        source.metadata.pop(key, None)
+    number = 0
+    for mine, theirs in zip(source.cells, ran, strict=True):
+        for key in ("papermill", "execution"):
+            mine.metadata.pop(key, None)
+        if mine.cell_type != "code":
+            continue
+        number += bool(mine.source.strip())
+        mine.execution_count = number if mine.source.strip() else None
+        text = json.dumps(
+            [output for output in theirs.outputs if not _is_progress(output)], ensure_ascii=False
+        )
+        for directory, name in ((out, f"runs/reproduce-{profile}/"), (ROOT, ""), (Path.home(), "~/")):
+            text = text.replace(f"{directory}/", name)
+        mine.outputs = [nbformat.from_dict(output) for output in json.loads(text)]
+        for output in mine.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+    return (nbformat.writes(source) + "\n").encode()

@@ -19,7 +19,7 @@ def losses_figure(lines: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, in
     figure = Figure(figsize=(10, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     offset, ends = 0, []
-    for scale, (height, width) in enumerate(sizes):
+    for scale, (_, width) in enumerate(sizes):
         own = [line for line in lines if line["scale"] == scale]
         if not own:
             continue
@@ -27,7 +27,7 @@ def losses_figure(lines: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, in
         above.semilogy(x, [line["reconstruction"] for line in own], color=PHOTO, lw=1, marker=".", ms=3)
         if "critic" in own[0]:
             below.plot(x, [line["critic"] for line in own], color=WITH, lw=1, marker=".", ms=3)
-        above.text(offset + own[-1]["iteration"] / 2, 1.02, f"{width}x{height}",
+        above.text(offset + own[-1]["iteration"] / 2, 1.02, f"{width}",
                    transform=above.get_xaxis_transform(), ha="center", fontsize=7)  # fmt: skip
         offset += own[-1]["iteration"]
         ends.append(offset)

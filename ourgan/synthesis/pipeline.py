@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
 FORMAT = 1  # of config.json
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
+MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
 # Peak bytes for each output pixel of RRDBNet, measured on a CPU (benchmarks/super_resolution.py); about
 # three maps of 64 channels at full resolution, the enlarged, the convolved and one in flight.
@@ -145,19 +146,25 @@ class OurGAN:
     # -- step 1 -----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample(self, seed: int = 0, *, width: int | None = None) -> Tensor:
+    def sample(self, seed: int = 0, *, width: int | None = None, margin: int | None = None) -> Tensor:
         """Draw a scene: (3, h, w) in [0, 1], step 1 only.
 
-        `width` in pixels of step 1; wider than the photo gives a panorama. The same seed gives the same
-        picture whatever else is drawn.
+        The same seed gives the same picture whatever else is drawn.
+
+        Args:
+            width: in pixels of step 1; wider than the photo gives a panorama.
+            margin: pixels drawn at the left and right beyond the scene and cut off. Zero padding makes the
+                outermost columns look different to the networks from all others, which shows as streaks;
+                None takes an eighth of the photo's width, 0 gives the scene as it was trained.
         """
         own = self.generator.sizes[-1][1]
         if width is not None and not 16 <= width <= own * MAX_WIDTH_FACTOR:
             raise OurganError(
                 f"width {width}: this model draws 16 to {own * MAX_WIDTH_FACTOR} pixels in step 1"
             )
-        image = self.generator.draw(scene_noise(seed, self.device), width=width)
-        return image[0].mul(0.5).add(0.5).clamp(0, 1).cpu()
+        width, margin = width or own, own // MARGIN_SHARE if margin is None else margin
+        image = self.generator.draw(scene_noise(seed, self.device), width=width + 2 * margin)
+        return image[0, :, :, margin : margin + width].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
 
     # -- steps 2 and 3 ----------------------------------------------------------------------------
 
