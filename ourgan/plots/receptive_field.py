@@ -94,9 +94,9 @@ def draw_shares(photos: Mapping[str, EffectiveReceptiveField], mean: EffectiveRe
         radius = mean.radius(norm=norm)
         axes.plot(*_curve(mean, norm), color=colour, lw=2.2, label=f"{name}, all photos")
         axes.plot([radius], [0.98], "o", color=colour)
-        axes.annotate(
-            f"{radius:.1f} px", (radius, 0.98), (0, 9), textcoords="offset points", ha="center", color=colour
-        )
+        # To the left of the point: the paper's line for 24 px may run just to its right.
+        label, offset = f"{radius:.1f} px", (-4, 9)
+        axes.annotate(label, (radius, 0.98), offset, textcoords="offset points", ha="right", color=colour)
     axes.axhline(0.98, color="black", lw=0.8)
     _paper_lines(axes)
     axes.set(

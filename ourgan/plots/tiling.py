@@ -108,14 +108,15 @@ def draw_cost(sizes: Sequence[tuple[int, int]], marked: int, bytes_per_pixel: fl
     for index, (height, width) in enumerate(sizes):
         costs = [tile_cost(height, width, 4, overlap) for overlap in overlaps]
         colour = colormaps["viridis"](0.9 * index / max(1, len(sizes) - 1))
-        relative.plot(overlaps, [c / costs[0] for c in costs], color=colour, label=f"{height} × {width}")
-        memory.plot(overlaps, [c * bytes_per_pixel / 1e9 for c in costs], color=colour)
+        relative.plot(overlaps, [c / costs[0] for c in costs], color=colour)
+        gigabytes = [c * bytes_per_pixel / 1e9 for c in costs]
+        memory.plot(overlaps, gigabytes, color=colour, label=f"{height} × {width}")
     relative.set(ylabel="pixels computed / pixels kept", ylim=(1, 8))
     memory.set(ylabel="memory of one tile, GB", ylim=(0, None))
     for axes in (relative, memory):
         axes.set(xlabel="overlap α, LR pixels", xlim=(0, 100))
         mark_overlaps(axes, [(marked, "this profile")])
-    relative.legend(title="tile, LR pixels", loc="upper right")
+    memory.legend(title="tile, LR pixels", loc="upper left")
     return figure
 
 
