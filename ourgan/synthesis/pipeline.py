@@ -34,8 +34,9 @@ FORMAT = 1  # of config.json
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
-# Peak bytes for each output pixel of RRDBNet, measured on a CPU (benchmarks/super_resolution.py); about
-# three maps of 64 channels at full resolution, the enlarged, the convolved and one in flight.
+# Bytes for each output pixel of RRDBNet on a CPU, an upper bound: three maps of 64 channels at full
+# resolution, the enlarged, the convolved and one that a library reorders. Where none is reordered, as with
+# channels_last, benchmarks/super_resolution.py measures about half of it.
 BYTES_PER_OUTPUT_PIXEL = {torch.bfloat16: 450, torch.float32: 900}
 
 

@@ -152,7 +152,7 @@ def effective(
 
     `images`: (3, H, W) in [0, 1]; `crop`: side in LR pixels of what the network sees. Of each crop one
     output pixel near its middle, its three channels summed, is differentiated with respect to the input.
-    A crop as wide as the theoretical field (698 px for RRDBNet) is exact and needs some 20 GB; in a
+    A crop as wide as the theoretical field (698 px for RRDBNet) is exact and needs some 100 GB; in a
     smaller one the far gradient is cut off, so the radii of |g| are lower bounds; those of g^2 depend
     little on the crop. Raises ValueError for an image smaller than the crop and for a gradient that is
     zero or not finite.
