@@ -9,6 +9,7 @@ import difflib
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -113,10 +114,11 @@ def _execute_all(
             _save(run, out)
             log.info("running %s", path.name)
             before = _figures(out)
-            entry.update(_execute(path, out / "notebooks" / path.name, values, seconds))
-            _announce(
-                entry, path.stem, sorted(_figures(out).items() - before.items(), key=lambda f: f[1]), out
-            )
+            with _announced(out, before):
+                entry.update(_execute(path, out / "notebooks" / path.name, values, seconds))
+            made = sorted(_figures(out).items() - before.items(), key=lambda figure: figure[1])
+            entry["figures"] = [figure for figure, _ in made]
+            print(f"{path.stem}: {entry['status']} in {entry['seconds'] / 60:.1f} min", flush=True)
         run["status"] = max((e["status"] for e in run["notebooks"].values()), key=lambda status: EXIT[status])
     except BaseException as error:
         run["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -297,10 +299,28 @@ def _figures(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in paths}
 
 
-def _announce(entry: dict[str, Any], name: str, made: list[tuple[str, int]], out: Path) -> None:
-    entry["figures"] = [figure for figure, _ in made]
-    look = f"; look at {out / entry['figures'][0]}" if made else ""
-    print(f"{name}: {entry['status']} in {entry['seconds'] / 60:.1f} min{look}", flush=True)
+@contextlib.contextmanager
+def _announced(out: Path, known: dict[str, int]) -> Iterator[None]:
+    """Print each figure's path when it is written: nobody should wait for a notebook's end to look."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        seen = dict(known)
+        while True:
+            last = ended.wait(1)
+            for figure, when in sorted(_figures(out).items() - seen.items(), key=lambda f: f[1]):
+                print(f"look at {out / figure}", flush=True)
+                seen[figure] = when
+            if last:
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _summary(run: dict[str, Any], out: Path) -> str:
