@@ -47,9 +47,7 @@ def train_model(
         raise OurganError(f"{out} holds a finished model already: choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = files.atomic_path(out / ".writable")
-        with probe as path:
-            path.touch()
+        files.write_bytes(out / ".writable", b"")
         (out / ".writable").unlink()
     except OSError as error:
         raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
