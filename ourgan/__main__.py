@@ -12,6 +12,7 @@ from pathlib import Path
 from ourgan.errors import OurganError
 
 SIZES = ("1k", "4k", "16k")
+BACKBONES = ("esrgan", "swinir")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -54,11 +55,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="MODEL_DIR")
     command.add_argument("--profile", default="auto")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--steps", default="1", help="of the paper; 1 is what this version trains")
+    command.add_argument(
+        "--steps", type=_steps, metavar="1,2,3", help="1: the scene; 2 to 4: super-resolution; default: 1,2,3"
+    )
+    command.add_argument("--backbone", choices=BACKBONES, help="of steps 2 to 4; default: the profile's")
+    command.add_argument(
+        "--weights", metavar="NAME|FILE", help="where steps 2 to 4 start; default: released ones"
+    )
     command.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     command.add_argument("--credit", default="", metavar="TEXT", help="the photo's author and licence")
-    command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also log there")
+    command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also log step 1 there")
     command.set_defaults(run=_train, interrupted="continue with the same command and --resume")
+
+    command = commands.add_parser("pretrain", help="learn super-resolution from many images")
+    command.add_argument("images", metavar="FOLDER|USER/DATASET", help="of images, here or on the Hub")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    command.add_argument("--profile", default="auto")
+    command.add_argument("--backbone", choices=BACKBONES, help="default: the profile's")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    command.set_defaults(run=_pretrain, interrupted="continue with the same command and --resume")
 
     command = commands.add_parser("synthesize", help="draw a scene and render it")
     command.add_argument("model", type=Path, metavar="MODEL")
@@ -93,14 +109,13 @@ def _train(arguments: argparse.Namespace) -> int:
     from ourgan.config import load_profile
     from ourgan.training.model import train_model
 
-    if arguments.steps != "1":
-        raise OurganError(
-            f"--steps {arguments.steps}: this version trains step 1; steps 2 and 3 use released weights"
-        )
     train_model(
         arguments.photo,
         arguments.out,
         load_profile(arguments.profile),
+        steps=arguments.steps or (1, 2, 3),
+        backbone=arguments.backbone,
+        weights=arguments.weights,
         seed=arguments.seed,
         resume=arguments.resume,
         credit=arguments.credit,
@@ -108,6 +123,28 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     print(f"{arguments.out}: trained; look at {arguments.out / 'samples.jpg'}, then")
     print(f"  ourgan synthesize {arguments.out} --seed 7 --size 4k --out scene.tif")
+    return 0
+
+
+def _pretrain(arguments: argparse.Namespace) -> int:
+    from ourgan.config import load_profile
+    from ourgan.devices import best_device
+    from ourgan.training.finetuning import image_folder, pretrain
+
+    profile = load_profile(arguments.profile)
+    backbone = arguments.backbone or profile.super_resolution.backbone
+    pretrain(
+        image_folder(arguments.images),
+        backbone,
+        profile.training(backbone),
+        arguments.out,
+        noise_std=profile.super_resolution.noise_std,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        device=best_device(),
+    )
+    print(f"{arguments.out}: pre-trained; start from it with")
+    print(f"  ourgan train PHOTO --out MODEL_DIR --backbone {backbone} --weights {arguments.out}")
     return 0
 
 
@@ -142,6 +179,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             raise OurganError(f"{arguments.json}: cannot be written ({error.strerror})") from None
     print(json.dumps({k: v for k, v in report.items() if k != "samples"}, indent=2))
     return 0
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-4](,[1-4])*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of steps; write for example 1,2,3")
+    return tuple(sorted({int(step) for step in text.split(",")}))
 
 
 def _bytes(text: str) -> int:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
 import tomllib
-import types
-import typing
 from pathlib import Path
-from typing import Any, TypeVar
 
-from ourgan.errors import OurganError
+from ourgan.tables import ConfigError, at_least, from_table, nearest, one_of
 
-T = TypeVar("T")
-
-
-class ConfigError(OurganError):
-    """A configuration that cannot be used; names the key and the nearest valid one."""
+BACKBONES = ("esrgan", "swinir")
+PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+RELEASED = {"esrgan": "realesrgan-x4plus", "swinir": "swinir-m-x4-real"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,23 +53,23 @@ class GlobalStructureConfig:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        _one_of("pyramid", self.pyramid, ("official", "rounded"))
-        _one_of("coordinate_padding", self.coordinate_padding, ("zeros", "extrapolate"))
-        _one_of("dtype", self.dtype, ("auto", "bfloat16", "float32", "float64"))
-        _at_least("width", self.width, 16)
-        _at_least("min_width", self.min_width, 8)
-        _at_least("width", self.width, self.min_width)
+        one_of("pyramid", self.pyramid, ("official", "rounded"))
+        one_of("coordinate_padding", self.coordinate_padding, ("zeros", "extrapolate"))
+        one_of("dtype", self.dtype, ("auto", "bfloat16", "float32", "float64"))
+        at_least("width", self.width, 16)
+        at_least("min_width", self.min_width, 8)
+        at_least("width", self.width, self.min_width)
         for key in ("gan_stages", "batch_size", "channels", "layers", "latent_channels"):
-            _at_least(key, getattr(self, key), 1)
-        _at_least("vae_refinements", self.vae_refinements, 0)
-        _at_least("encoder_blocks", self.encoder_blocks, 0)
+            at_least(key, getattr(self, key), 1)
+        at_least("vae_refinements", self.vae_refinements, 0)
+        at_least("encoder_blocks", self.encoder_blocks, 0)
         if isinstance(self.iterations, tuple) and len(self.iterations) != self.scales:
             raise ConfigError(
                 f"iterations has {len(self.iterations)} numbers for {self.scales} scales: "
                 "give one number, or one per scale"
             )
         for scale in range(self.scales):
-            _at_least("iterations", self.stage_iterations(scale), 1)
+            at_least("iterations", self.stage_iterations(scale), 1)
 
     @property
     def scales(self) -> int:
@@ -102,18 +96,89 @@ class GlobalStructureConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SuperResolutionConfig:
-    """Steps 2 and 3 (Sec. 3.3)."""
+    """Steps 2 to 4 when a picture is drawn (Sec. 3.3)."""
 
-    weights: str = "realesrgan-x4plus"  # of weights.toml, used where no fine-tuned ones are
+    backbone: str = "esrgan"  # or "swinir"
+    # Where a step has no fine-tuned weights, and where fine-tuning starts: a name of weights.toml or a file.
+    # "auto" is realesrgan-x4plus for ESRGAN, which also works without the Hub, swinir-m-x4-real for SwinIR.
+    weights: str = "auto"
     noise_std: float = 0.1  # of z_0^2 and z_0^3 on [0, 1] (Table H.2, H.3), added before splitting
     overlap: int = 48  # alpha of Eq. 4, in LR pixels; 10 leaves seams with released weights (notebook 02)
     dtype: str = "auto"  # bfloat16 where the hardware has it, else float32
     tile_memory_mb: int = 1200  # what the activations of one subregion may take; chooses h and w
 
     def __post_init__(self) -> None:
-        _one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
-        _at_least("overlap", self.overlap, 0)
-        _at_least("tile_memory_mb", self.tile_memory_mb, 64)
+        one_of("backbone", self.backbone, BACKBONES)
+        one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
+        at_least("noise_std", self.noise_std, 0)
+        at_least("overlap", self.overlap, 0)
+        at_least("tile_memory_mb", self.tile_memory_mb, 64)
+
+    @property
+    def released(self) -> str:
+        """The name or file of the weights that `weights` stands for."""
+        return RELEASED[self.backbone] if self.weights == "auto" else self.weights
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionTraining:
+    """How a super-resolution network learns (Alg. F.2 to F.5); the defaults are Table H.2, for ESRGAN."""
+
+    iterations: int = 100_000
+    patch: int = 128  # "GT size", in HR pixels; VGG-128 needs a multiple of 32, SwinIR of 32
+    batch_size: int = 16
+    learning_rate: float = 1e-4  # of generator and discriminator
+    betas: tuple[float, float] = (0.9, 0.999)
+    milestones: tuple[int, ...] = (30_000, 60_000, 90_000)  # where the rate is multiplied by `decay`
+    decay: float = 0.5
+    reconstruction_weight: float = 0.01  # eta, of L1
+    perceptual_weight: float = 1.0
+    adversarial_weight: float = 0.005  # lambda
+    perceptual_layers: tuple[str, ...] = ("conv5_4",)  # of VGG19, before their activations
+    discriminator_channels: int = 64  # of VGG-128 and the U-Net as released
+    # What Tables H.2 and H.3 leave out; the public training codes of the two networks have it.
+    l1_iterations: int = 0  # of L1 alone, before the others join: for `pretrain`, whose network is new
+    ema: float = 0.999  # of the generator's weights; grows from 0 as (1 + t) / (10 + t)
+    dihedral: bool = False  # T of the algorithms: all eight flips and turns; else mirrored left to right only
+    # What the paper does not do: a part of the photo is kept out of training and says when to stop.
+    validation_share: float = 0.125  # of the photo's width, at its right
+    validate_every: int = 1000
+    patience: int = 0  # validations without improvement before training ends; 0: all iterations
+    checkpointing: bool = False  # gradients from recomputed activations: less memory, a third more time
+    dtype: str = "auto"  # of convolutions and attention, under autocast; parameters are float32
+
+    def __post_init__(self) -> None:
+        one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
+        for key in ("iterations", "batch_size", "validate_every", "discriminator_channels"):
+            at_least(key, getattr(self, key), 1)
+        if self.patch % 32 or self.patch < 32:
+            raise ConfigError(f"patch is {self.patch}: it must be a multiple of 32, at least 32")
+        for layer in self.perceptual_layers:
+            one_of("perceptual_layers", layer, PERCEPTUAL_LAYERS)
+        if not self.perceptual_layers:
+            raise ConfigError("perceptual_layers is empty: give at least one layer")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}: it must be at least 0 and below 1")
+        if not 0 < self.validation_share <= 0.5:
+            raise ConfigError(f"validation_share is {self.validation_share}: give 0 to 0.5, without 0")
+        if self.l1_iterations > self.iterations:
+            raise ConfigError("l1_iterations are part of iterations and cannot be more")
+
+    def rate(self, iteration: int) -> float:
+        """Learning rate of `iteration`, counted from 0."""
+        return self.learning_rate * self.decay ** sum(iteration >= milestone for milestone in self.milestones)
+
+
+@dataclasses.dataclass(frozen=True)
+class SwinIRTraining(SuperResolutionTraining):
+    """The same for SwinIR; the defaults are Table H.3."""
+
+    iterations: int = 130_000
+    patch: int = 96
+    batch_size: int = 20
+    reconstruction_weight: float = 1.0
+    adversarial_weight: float = 0.1
+    perceptual_layers: tuple[str, ...] = PERCEPTUAL_LAYERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +197,7 @@ class NotebookConfig:
     )  # what notebook 03 trains while one reads
 
     def __post_init__(self) -> None:
-        _one_of("size", self.size, ("1k", "4k", "16k"))
+        one_of("size", self.size, ("1k", "4k", "16k"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +207,13 @@ class Profile:
     name: str
     global_structure: GlobalStructureConfig
     super_resolution: SuperResolutionConfig
+    esrgan: SuperResolutionTraining
+    swinir: SwinIRTraining
     notebooks: NotebookConfig
+
+    def training(self, backbone: str) -> SuperResolutionTraining:
+        """How the network of `backbone` learns."""
+        return self.esrgan if backbone == "esrgan" else self.swinir
 
 
 PROFILES = ("smoke", "cpu", "paper-4k", "paper-16k")
@@ -165,7 +236,7 @@ def load_profile(name: str = "auto") -> Profile:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no profile '{name}'{_nearest(name, PROFILES)}: use one of {', '.join(PROFILES)}, "
+            f"there is no profile '{name}'{nearest(name, PROFILES)}: use one of {', '.join(PROFILES)}, "
             "or the path of a .toml file"
         ) from None
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
@@ -173,75 +244,7 @@ def load_profile(name: str = "auto") -> Profile:
     return from_table(Profile, {"name": path.stem} | table, str(path))
 
 
-def from_table(kind: type[T], table: dict[str, Any], where: str) -> T:
-    """Build a (nested) frozen dataclass from plain data, strictly: keys, types and ranges."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in fields:
-            raise ConfigError(f"{where}: unknown key '{key}'{_nearest(key, fields)}")
-        values[key] = _converted(hints[key], value, where, key)
-    for field in fields.values():
-        # A section that a profile leaves out keeps its defaults, which are the paper's.
-        if field.name not in values and dataclasses.is_dataclass(hints[field.name]):
-            values[field.name] = hints[field.name]()
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def to_table(config: Any) -> dict[str, Any]:
-    """The plain data of a configuration, as JSON and TOML hold it."""
-    table: dict[str, Any] = dataclasses.asdict(config)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
-
-
-def _converted(kind: Any, value: Any, where: str, key: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where}: '{key}' must be a section, not {value!r}")
-        return from_table(kind, value, f"{where}, [{key}]")  # type: ignore[arg-type]
-    if isinstance(value, list):
-        value = tuple(float(v) if float in typing.get_args(kind) and type(v) is int else v for v in value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if not _fits(kind, value):
-        name = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-        raise ConfigError(f"{where}: '{key}' must be of type {name}, not {value!r}")
-    return value
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    if isinstance(kind, types.UnionType):
-        return any(_fits(option, value) for option in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        items = typing.get_args(kind)
-        if not isinstance(value, tuple) or (items[-1] is not Ellipsis and len(value) != len(items)):
-            return False
-        return all(_fits(items[0], v) for v in value)
-    return type(value) is kind  # not isinstance: True is no int here
-
-
 def _profile_directory() -> Path:
     package = Path(__file__).parent
     inside = package / "profiles"  # in an installed wheel; in a checkout they stand beside the package
     return inside if inside.is_dir() else package.parent / "profiles"
-
-
-def _nearest(word: str, known: typing.Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
-def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{key} is '{value}'{_nearest(value, known)}: use one of {', '.join(known)}")
-
-
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{key} is {value}: it must be at least {least}")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ourgan import config
-from ourgan.config import ConfigError, GlobalStructureConfig, Profile, from_table, load_profile
+from ourgan.config import GlobalStructureConfig, Profile, load_profile
+from ourgan.tables import ConfigError, from_table, to_table
 
 OFFICIAL = (33, 41, 51, 65, 81, 102, 129, 162, 204, 256)  # of the public code, heights for 4096 x 2160:
 OFFICIAL_HEIGHTS = (17, 21, 26, 34, 42, 53, 68, 85, 107, 135)
@@ -87,7 +88,7 @@ def test_whole_numbers_serve_as_fractions_and_lists_as_tuples() -> None:
 def test_a_configuration_survives_plain_data() -> None:
     for changes in ({}, {"iterations": [7] * 10, "betas": (0.0, 0.9), "coordinate_encoder": False}):
         made = from_table(GlobalStructureConfig, changes, "my.toml")
-        assert from_table(GlobalStructureConfig, config.to_table(made), "my.toml") == made
+        assert from_table(GlobalStructureConfig, to_table(made), "my.toml") == made
 
 
 @pytest.mark.parametrize("name", config.PROFILES)

@@ -131,4 +131,4 @@ def test_wheel_carries_the_profiles(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     profiles = {f"ourgan/profiles/{path.name}" for path in (ROOT / "profiles").glob("*.toml")}
     assert profiles and profiles <= names
-    assert {"ourgan/images.py", "ourgan/weights.toml"} <= names
+    assert {"ourgan/images.py", "ourgan/weights/weights.toml"} <= names

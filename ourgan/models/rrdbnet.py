@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 RESIDUAL_SCALE = 0.2
 NEGATIVE_SLOPE = 0.2
@@ -19,14 +20,18 @@ class RRDBNet(nn.Module):
 
     `channels`: width of the trunk; `blocks`: number of residual-in-residual dense blocks;
     `growth`: channels that each dense convolution adds; `scale`: r in Eq. 5, only 4 exists.
-    The defaults are the paper's ESRGAN: 16,697,987 parameters. ValueError for another scale.
+    `checkpointing`: set it to recompute the blocks during the backward pass instead of keeping their
+    activations. The defaults are the paper's ESRGAN: 16,697,987 parameters. ValueError for another scale.
     """
+
+    multiple = 1  # subregions may begin at any pixel
 
     def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, scale: int = 4) -> None:
         super().__init__()
         if scale != 4:
             raise ValueError(f"RRDBNet upscales by 4, not by {scale}")
         self.channels, self.blocks, self.growth, self.scale = channels, blocks, growth, scale
+        self.checkpointing = False
         self.conv_first = _conv(3, channels)
         self.body = nn.Sequential(*(ResidualInResidual(channels, growth) for _ in range(blocks)))
         self.conv_body = _conv(channels, channels)
@@ -38,7 +43,13 @@ class RRDBNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Upscale `(N, 3, H, W)` in [0, 1] to `(N, 3, 4H, 4W)`, not clamped: Eq. 5 for one subregion."""
         features = self.conv_first(image)
-        features = features + self.conv_body(self.body(features))
+        trunk = features
+        for block in self.body:
+            if self.checkpointing and torch.is_grad_enabled():
+                trunk = checkpoint(block, trunk, use_reentrant=False)
+            else:
+                trunk = block(trunk)
+        features = features + self.conv_body(trunk)
         for conv in (self.conv_up1, self.conv_up2):
             features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
         features = _activate(self.conv_hr(features))  # rebound: the largest maps of all, one less alive

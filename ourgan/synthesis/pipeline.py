@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ourgan import files, provenance, weights
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig, from_table, to_table
+from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.devices import best_device, compute_dtype
 from ourgan.errors import OurganError
 from ourgan.models.global_generator import GlobalGenerator
-from ourgan.models.rrdbnet import RRDBNet
 from ourgan.synthesis.canvas import check_output, save_picture
+from ourgan.synthesis.networks import (
+    BYTES_PER_OUTPUT_PIXEL,
+    Network,
+    fine_tuned_file,
+    fine_tuned_network,
+    starting_network,
+)
 from ourgan.synthesis.noise import scene_noise
 from ourgan.synthesis.tiling import TilePlan, add_noise, choose_plan, upscale
+from ourgan.tables import from_table, to_table
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +42,26 @@ FORMAT = 1  # of config.json
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
-# Bytes for each output pixel of RRDBNet on a CPU, an upper bound: three maps of 64 channels at full
-# resolution, the enlarged, the convolved and one that a library reorders. Where none is reordered, as with
-# channels_last, benchmarks/super_resolution.py measures about half of it.
-BYTES_PER_OUTPUT_PIXEL = {torch.bfloat16: 450, torch.float32: 900}
-
 
 class ModelError(OurganError):
     """A model directory that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepFacts:
+    """How the network of a step was fine-tuned."""
+
+    width: int  # of the photo it learned to make, in pixels
+    start: str  # the weights it began with, and where they were from
+    start_sha256: str
+    perceptual: str  # trunk of the perceptual loss
+    iterations: int
+    best_iteration: int
+    noise_std: float
+    # Of the validation strip, before and after: never learned from, but it chose `best_iteration`.
+    st_lpips: tuple[float, float]
+    psnr: tuple[float, float]
+    minutes: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +83,10 @@ class OurGAN:
 
     Attributes:
         generator: step 1.
-        super_resolution: settings of steps 2 and 3.
+        super_resolution: settings of steps 2 to 4.
         facts: where the model is from.
+        steps: how each step with fine-tuned weights got them.
+        directory: where those weights lie; None for a model that has none.
         device: where the networks run.
     """
 
@@ -74,6 +96,8 @@ class OurGAN:
         super_resolution: SuperResolutionConfig | None = None,
         facts: ModelFacts | None = None,
         device: str | torch.device | None = None,
+        steps: dict[int, StepFacts] | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
         # float32: step 1 costs a second, and its samples should not depend on the processor.
@@ -81,7 +105,9 @@ class OurGAN:
         self.generator.compute_dtype = torch.float32
         self.super_resolution = super_resolution or SuperResolutionConfig(noise_std=0.0)
         self.facts = facts or ModelFacts()
-        self._network: tuple[RRDBNet, weights.Weights] | None = None
+        self.steps = steps or {}
+        self.directory = directory
+        self._networks: dict[int, tuple[Network, weights.Weights]] = {}  # 0: of steps without their own
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -105,6 +131,10 @@ class OurGAN:
             config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
             super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
             facts = from_table(ModelFacts, table["facts"], str(path))
+            steps = {
+                int(step): from_table(StepFacts, facts_of_step, str(path))
+                for step, facts_of_step in table.get("steps", {}).items()
+            }
             generator = GlobalGenerator(config, float(table["aspect_ratio"]))
             amplitudes = [float(a) for a in table["noise_amplitudes"]]
         except FileNotFoundError:
@@ -119,16 +149,26 @@ class OurGAN:
             generator.grow()
         generator.noise_amplitudes = amplitudes
         _load_state(generator, directory / "global.safetensors")
-        return cls(generator, super_resolution, facts, device)
+        for step in steps:
+            if not (directory / fine_tuned_file(step)).is_file():
+                raise ModelError(
+                    f"{directory / fine_tuned_file(step)}: missing; copy the whole model directory"
+                )
+        return cls(generator, super_resolution, facts, device, steps, directory)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write config.json and global.safetensors, each whole or not at all.
+        """Write config.json, global.safetensors and the steps' own weights, each whole or not at all.
 
         Weights are stored in float16, whose rounding is eight times finer than that of the bfloat16 they
         were trained with.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
+        for step in self.steps:
+            source, target = self._file(step), directory / fine_tuned_file(step)
+            if source.resolve() != target.resolve():
+                with files.atomic_path(target) as temporary:
+                    shutil.copyfile(source, temporary)
         generator = self.generator
         state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
         with files.atomic_path(directory / "global.safetensors") as temporary:
@@ -141,6 +181,7 @@ class OurGAN:
             "global_structure": to_table(generator.config),
             "super_resolution": to_table(self.super_resolution),
             "facts": to_table(self.facts),
+            "steps": {str(step): to_table(facts) for step, facts in sorted(self.steps.items())},
         }
         files.write_json(directory / "config.json", table)
 
@@ -167,31 +208,39 @@ class OurGAN:
         image = self.generator.draw(scene_noise(seed, self.device), width=width + 2 * margin)
         return image[0, :, :, margin : margin + width].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
 
-    # -- steps 2 and 3 ----------------------------------------------------------------------------
+    # -- steps 2 to 4 -----------------------------------------------------------------------------
 
-    def network(self) -> tuple[RRDBNet, weights.Weights]:
-        """The super-resolution network of steps 2 and 3, and where its weights are from."""
-        if self._network is None:
-            network, found = weights.network(self.super_resolution.weights)
-            dtype = compute_dtype(self.super_resolution.dtype, self.device)
-            log.info(
-                "no fine-tuned weights for steps 2 and 3: using the released %s (%s)",
-                found.name,
-                found.source,
-            )
-            self._network = network.to(self.device, dtype, memory_format=torch.channels_last), found  # type: ignore[call-overload]
-        return self._network
+    def network(self, step: int = 2) -> tuple[Network, weights.Weights]:
+        """The super-resolution network of a step, and where its weights are from."""
+        key = step if step in self.steps else 0
+        if key not in self._networks:
+            settings = self.super_resolution
+            if key:
+                network, found = fine_tuned_network(settings.backbone, self._file(step))
+            else:
+                network, found = starting_network(settings)
+                log.info("no fine-tuned weights for step %d: using %s (%s)", step, found.name, found.source)
+            dtype = compute_dtype(settings.dtype, self.device)
+            self._networks[key] = network.to(self.device, dtype, memory_format=torch.channels_last), found  # type: ignore[call-overload]
+        return self._networks[key]
 
-    def plan(self, height: int, width: int, memory_budget: int | None = None) -> TilePlan:
+    def _file(self, step: int) -> Path:
+        if self.directory is None:
+            raise ModelError(f"step {step} has facts and no directory with its weights")
+        return self.directory / fine_tuned_file(step)
+
+    def plan(self, height: int, width: int, memory_budget: int | None = None, *, step: int = 2) -> TilePlan:
         """How an image of `height` x `width` LR pixels is cut; the budget is bytes for one subregion."""
-        network, _ = self.network()
+        network, _ = self.network(step)
+        overlap = self.super_resolution.overlap
         return choose_plan(
             height,
             width,
             scale=network.scale,
-            overlap=self.super_resolution.overlap,
+            overlap=overlap + -overlap % network.multiple,
             budget_bytes=memory_budget or self.super_resolution.tile_memory_mb * 2**20,
             bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[next(network.parameters()).dtype],
+            multiple=network.multiple,
         )
 
     def step(
@@ -208,10 +257,10 @@ class OurGAN:
 
         Noise is added to the whole image before it is split. A picture that fits the budget is not split.
         """
-        network, _ = self.network()
+        network, _ = self.network(step)
         std = self.super_resolution.noise_std
         noisy = add_noise(image, seed, step, std) if std else image
-        plan = self.plan(image.shape[1], image.shape[2], memory_budget)
+        plan = self.plan(image.shape[1], image.shape[2], memory_budget, step=step)
         log.info("step %d: %d x %d subregions, overlap %d", step, plan.rows, plan.columns, plan.overlap)
         upscaled = upscale(network, noisy, plan, progress=progress, out=out)
         return upscaled if out is not None else upscaled.clamp_(0, 1)
@@ -257,14 +306,18 @@ class OurGAN:
             )
         return pixels
 
-    def record(self, **what: Any) -> dict[str, Any]:
+    def record(self, *, size: str, **what: Any) -> dict[str, Any]:
         """From what a picture of this model comes."""
-        _, found = self.network()
+        used = {step: self.network(step)[1] for step in range(2, SIZES[size] + 2)}
         return provenance.record(
             device=str(self.device),
             model=to_table(self.facts),
             super_resolution=to_table(self.super_resolution),
-            weights={"name": found.name, "source": found.source, "sha256": found.sha256},
+            weights={
+                f"step {step}": {"name": found.name, "source": found.source, "sha256": found.sha256}
+                for step, found in used.items()
+            },
+            size=size,
             **what,
         )
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ourgan.models.rrdbnet import RRDBNet
+from ourgan.models.swinir import SwinIR
 
 Norm = Literal["magnitude", "energy"]
 LUO_THRESHOLD = 1 - 0.9545  # of the value at the centre: two standard deviations of a Gaussian
@@ -49,11 +50,27 @@ class Nearest:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Attention within windows of side `size`, of which one begins at `shift`."""
+
+    size: int
+    shift: int
+
+    def source(self, first: int, last: int) -> tuple[int, int]:
+        """First and last input position that the outputs `first` to `last` read."""
+        before, after = ((place - self.shift) // self.size for place in (first, last))
+        return before * self.size + self.shift, (after + 1) * self.size - 1 + self.shift
+
+
+Layer = Convolution | Nearest | Windows
+
+
+@dataclass(frozen=True)
 class TheoreticalReceptiveField:
     """Exact extents in LR pixels, the same for rows and columns.
 
-    `extents[p]`: (before, after), how far the field of output pixel Y with Y mod r = p reaches from LR
-    pixel Y // r.
+    `extents[p]`: (before, after), how far the field of output pixel Y reaches from LR pixel Y // r, for
+    Y mod r = p; with windows of side M, where the place in the window counts as well, for Y mod rM = p.
     """
 
     extents: tuple[tuple[int, int], ...]
@@ -75,25 +92,41 @@ def theoretical(network: nn.Module) -> TheoreticalReceptiveField:
     RRDBNet has 347 convolutions at LR, one at x2 and three at x4. The three at x4 read Y - 3 to Y + 3.
     Halving that twice (with one pixel more in between for the convolution at x2) leaves LR pixels -2 to 1
     around Y // 4 for phase 0, -1 to 1 for phases 1 and 2, -1 to 2 for phase 3; the others add 347 on
-    either side. So the width is 698, 697, 697 and 698 px and the reach 349. TypeError for other networks.
+    either side. So the width is 698, 697, 697 and 698 px and the reach 349.
+
+    SwinIR goes from window border to window border. What follows its last attention layer reads 9 or 10
+    pixels of it, which lie in two windows or, for 2 of the 32 phases, in three: 16 or 24 px. Each of the
+    other 35 layers, its windows half a window further, adds 4 px on either side, and that takes in the
+    convolutions between them; the first convolution adds one. So the width is 298 or 306 px, the reach
+    153 (the paper prints a width of 324).
+    TypeError for other networks.
     """
     layers = _layers(network)
     scale = math.prod(layer.factor for layer in layers if isinstance(layer, Nearest))
+    period = math.lcm(*(layer.size for layer in layers if isinstance(layer, Windows)))
     extents = []
-    for phase in range(scale):
+    for phase in range(scale * period):
         first = last = phase
         for layer in reversed(layers):
             first, last = layer.source(first, last)
-        extents.append((-first, last))
+        extents.append((phase // scale - first, last - phase // scale))
     return TheoreticalReceptiveField(tuple(extents))
 
 
-def _layers(network: nn.Module) -> list[Convolution | Nearest]:
+def _layers(network: nn.Module) -> list[Layer]:
     """The longest path from input to output: with stride 1, every shortcut's field lies within its field."""
-    if not isinstance(network, RRDBNet):
-        raise TypeError(f"the layers of {type(network).__name__} are not described here")
     conv = Convolution(3)
-    trunk = [conv] * (1 + 15 * network.blocks + 1)
+    trunk: list[Layer] = []
+    if isinstance(network, RRDBNet):
+        trunk += [conv] * (1 + 15 * network.blocks + 1)
+    elif isinstance(network, SwinIR):
+        trunk += [conv]
+        for depth in network.depths:
+            trunk += [Windows(network.window, index % 2 * (network.window // 2)) for index in range(depth)]
+            trunk += [conv]
+        trunk += [conv, conv]
+    else:
+        raise TypeError(f"the layers of {type(network).__name__} are not described here")
     return [*trunk, Nearest(2), conv, Nearest(2), conv, conv, conv]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,35 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def check_identity(path: str | os.PathLike[str], meta: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose `identity` is not `mine`; the CheckpointError names the first difference."""
+    if "identity" not in meta:
+        raise CheckpointError(f"{path}: holds no training to continue; choose another --out")
+    for key, value in mine.items():
+        theirs = meta["identity"].get(key)
+        if theirs != value:
+            raise CheckpointError(
+                f"{path}: of another training, {_difference(key, theirs, value)}; use its settings, "
+                "or another --out"
+            )
+
+
+@contextlib.contextmanager
+def fitting(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong while a checkpoint's tensors are put in their places into a CheckpointError."""
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError):
+        raise CheckpointError(
+            f"{path}: damaged (it does not fit the networks); delete it, or restore it from a copy"
+        ) from None
+
+
+def _difference(key: str, theirs: Any, mine: Any) -> str:
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        for name in mine:
+            if theirs.get(name) != mine[name]:
+                return f"{name} was {theirs.get(name)} and is now {mine[name]}"
+    return f"{key} was {theirs} and is now {mine}"

@@ -23,18 +23,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ourgan.config import GlobalStructureConfig, to_table
+from ourgan.config import GlobalStructureConfig
 from ourgan.devices import compute_dtype
-from ourgan.errors import OurganError
 from ourgan.models.global_generator import Discriminator, GlobalGenerator
 from ourgan.pixels import pyramid
+from ourgan.tables import to_table
 from ourgan.training import checkpoint
 from ourgan.training.critic import critic_step, score_gradient
+from ourgan.training.errors import TrainingError
 from ourgan.training.losses import kl_loss, reconstruction_loss
-
-
-class TrainingError(OurganError):
-    """A training that cannot go on; says at which iteration and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,21 +307,9 @@ class GlobalStructureTrainer:
     def load(self, path: Path) -> dict[str, Any]:
         """Continue from `save`; returns its facts. Refuses another photo, seed or configuration."""
         tensors, meta = checkpoint.load(path)
-        if not {"identity", "position"} <= set(meta):
-            raise checkpoint.CheckpointError(f"{path}: holds no training to continue; choose another --out")
-        for key, mine in self.identity().items():
-            theirs = meta["identity"].get(key)
-            if theirs != mine:
-                raise checkpoint.CheckpointError(
-                    f"{path}: of another training, {_difference(key, theirs, mine)}; use its settings, "
-                    "or another --out"
-                )
-        try:
+        checkpoint.check_identity(path, meta, self.identity())
+        with checkpoint.fitting(path):
             self._restore(tensors, meta["position"])
-        except (KeyError, RuntimeError, ValueError):
-            raise checkpoint.CheckpointError(
-                f"{path}: damaged (it does not fit the networks); delete it, or restore it from a copy"
-            ) from None
         return meta
 
     def _restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
@@ -357,11 +342,3 @@ def _forked(seed: int, stream: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((seed * 10_007 + stream) % 2**63)
         yield
-
-
-def _difference(key: str, theirs: Any, mine: Any) -> str:
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        for name in mine:
-            if theirs.get(name) != mine[name]:
-                return f"{name} was {theirs.get(name)} and is now {mine[name]}"
-    return f"{key} was {theirs} and is now {mine}"

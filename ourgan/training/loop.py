@@ -19,7 +19,8 @@ from ourgan.config import GlobalStructureConfig
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.pixels import contact_sheet
 from ourgan.synthesis.noise import scene_noise
-from ourgan.training.global_structure import GlobalStructureTrainer, Progress, TrainingError
+from ourgan.training.errors import TrainingError
+from ourgan.training.global_structure import GlobalStructureTrainer, Progress
 from ourgan.training.interrupt import deferred
 
 log = logging.getLogger(__name__)

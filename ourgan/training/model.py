@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ourgan import files, provenance
-from ourgan.config import Profile
+from ourgan.config import Profile, SuperResolutionConfig
 from ourgan.devices import best_device
 from ourgan.errors import OurganError
-from ourgan.evaluation.coherence import distance_to_photo, diversity, row_colour_error
-from ourgan.images import contact_sheet, read_image, resize
+from ourgan.images import read_image
+from ourgan.synthesis.networks import fine_tuned_file
 from ourgan.synthesis.pipeline import ModelFacts, OurGAN
+from ourgan.training.card import publish
+from ourgan.training.finetuning import finetune, save_network, width_of_step
 from ourgan.training.loop import LOG, train_global_structure
 
 log = logging.getLogger(__name__)
 
-RUN = "training"  # subdirectory of a model that holds checkpoint and log
-SHEET_SEEDS = range(12)
+RUN = "training"  # subdirectory of a model that holds checkpoints and logs
+STEPS = (1, 2, 3, 4)
 
 
 def train_model(
@@ -30,28 +33,88 @@ def train_model(
     out: Path,
     profile: Profile,
     *,
+    steps: Sequence[int] = (1,),
+    backbone: str | None = None,
+    weights: str | None = None,
     seed: int = 0,
     resume: bool = False,
     credit: str = "",
     tensorboard: Path | None = None,
 ) -> OurGAN:
-    """Train step 1 on a photo and write the model directory `out`.
+    """Train steps of the model directory `out` on a photo, in their order; each is usable once it is done.
 
-    Steps 2 and 3 use the released weights. Raises OurganError with one line: an unusable photo, a
-    directory that is taken or cannot be written, another training's checkpoint.
+    Args:
+        steps: 1 learns the scene, 2 to 4 fine-tune super-resolution. Those left out use what is there, or
+            the released weights.
+        backbone: "esrgan" or "swinir" for steps 2 to 4; default: the model's, else the profile's.
+        weights: where steps 2 to 4 start: a name of weights.toml or a file; default: the profile's.
+        resume: go on from the last checkpoint; finished steps are not done again.
+        credit: the photo's author and licence, for the card.
+        tensorboard: a directory for a log of step 1.
+
+    Raises OurganError with one line: an unusable photo, a directory that is taken or cannot be written, a
+    step without the first, another training's checkpoint.
     """
+    steps = sorted(set(steps))
+    if not steps or not set(steps) <= set(STEPS):
+        raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
     photo = read_image(photo_path)
+    done = (out / "config.json").exists()
+    device = best_device()
+    if 1 in steps and done and not resume:
+        raise OurganError(
+            f"{out} holds a finished model already: choose another --out, add steps with --steps 2,3, "
+            "or continue with --resume"
+        )
+    if 1 not in steps and not done:
+        raise OurganError(f"{out} holds no model to add steps to: train step 1 first, with --steps 1,2,3")
+    settings = _settings(profile.super_resolution, backbone, weights)
+    if done:
+        model = OurGAN.from_pretrained(out, device=device)
+        if (found := files.sha256(photo_path)) != model.facts.photo_sha256:
+            raise OurganError(
+                f"{photo_path}: not the photo of {out}, which learned from {model.facts.photo} (its sha256 "
+                f"is {found[:12]}..., the model's {model.facts.photo_sha256[:12]}...)"
+            )
+    else:
+        model = _train_structure(
+            photo, photo_path, out, profile, settings, seed, resume, credit, device, tensorboard
+        )
+        publish(model, photo, out, out / RUN / LOG)
+    for step in steps[1:] if steps[0] == 1 else steps:
+        _train_step(model, photo, out, step, settings, profile, seed, resume, device)
+        publish(model, photo, out, out / RUN / LOG)
+    return model
+
+
+def _settings(
+    settings: SuperResolutionConfig, backbone: str | None, weights: str | None
+) -> SuperResolutionConfig:
+    if backbone and backbone != settings.backbone:
+        settings = dataclasses.replace(settings, backbone=backbone, weights="auto")
+    return dataclasses.replace(settings, weights=weights) if weights else settings
+
+
+def _train_structure(
+    photo: Tensor,
+    photo_path: Path,
+    out: Path,
+    profile: Profile,
+    settings: SuperResolutionConfig,
+    seed: int,
+    resume: bool,
+    credit: str,
+    device: torch.device,
+    tensorboard: Path | None,
+) -> OurGAN:
     config = profile.global_structure
     check_photo(photo, photo_path, config.sizes(photo.shape[1] / photo.shape[2]))
-    if (out / "config.json").exists():
-        raise OurganError(f"{out} holds a finished model already: choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out / ".writable", b"")
         (out / ".writable").unlink()
     except OSError as error:
         raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
-    device = best_device()
     generator = train_global_structure(
         photo, config, out / RUN, seed=seed, resume=resume, device=device, tensorboard=tensorboard
     )
@@ -66,9 +129,48 @@ def train_model(
         trained_on=f"{provenance.device_name(device)}, {torch.get_num_threads()} threads",
         commit=provenance.record()["commit"] or "",
     )
-    model = OurGAN(generator, profile.super_resolution, facts, device)
-    publish(model, photo, out, out / RUN / LOG)
-    return model
+    return OurGAN(generator, settings, facts, device, directory=out)
+
+
+def _train_step(
+    model: OurGAN,
+    photo: Tensor,
+    out: Path,
+    step: int,
+    settings: SuperResolutionConfig,
+    profile: Profile,
+    seed: int,
+    resume: bool,
+    device: torch.device,
+) -> None:
+    """Fine-tune one step and add it to the model and its directory."""
+    if step in model.steps:
+        if not resume:
+            raise OurganError(f"{out} has a step {step} already: choose another --out, or other --steps")
+        log.info("step %d: done already", step)
+        return
+    if model.steps and (settings.backbone, settings.noise_std) != (
+        model.super_resolution.backbone,
+        model.super_resolution.noise_std,
+    ):
+        raise OurganError(
+            f"{out} has steps with backbone {model.super_resolution.backbone} and noise "
+            f"{model.super_resolution.noise_std}, which all its steps share: use these, or another --out"
+        )
+    model.super_resolution = settings
+    twin = step - 1
+    if twin in model.steps and width_of_step(step, photo) == width_of_step(twin, photo):
+        log.info("step %d learns from the same pixels as step %d: the same weights serve", step, twin)
+        files.write_bytes(out / fine_tuned_file(step), (out / fine_tuned_file(twin)).read_bytes())
+        model.steps[step] = dataclasses.replace(model.steps[twin], minutes=0.0)
+        return
+    config = profile.training(settings.backbone)
+    run = out / RUN / f"sr{step}"
+    network, facts = finetune(photo, step, settings, config, run, seed=seed, resume=resume, device=device)
+    # The weights first: a config.json that names a step promises its file.
+    save_network(network, out / fine_tuned_file(step))
+    files.write_bytes(out / f"sr{step}-{LOG}", (run / LOG).read_bytes())
+    model.steps[step] = facts
 
 
 def check_photo(photo: Tensor, path: Path, sizes: tuple[tuple[int, int], ...]) -> None:
@@ -95,49 +197,3 @@ def training_minutes(lines: list[dict[str, float]]) -> float:
         total += line["seconds"] * (here[1] - (before[1] if here[0] == before[0] else 0))
         before = here
     return round(total / 60, 1)
-
-
-def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None:
-    """Write weights, configuration, log, contact sheet and card."""
-    model.save_pretrained(out)
-    samples = [model.sample(seed) for seed in SHEET_SEEDS]
-    small = resize(photo, (samples[0].shape[1], samples[0].shape[2]))
-    sheet = contact_sheet([small, *samples[:11]], 4, ["the photo", *(f"seed {s}" for s in SHEET_SEEDS)][:12])
-    with files.atomic_path(out / "samples.jpg") as temporary:
-        sheet.save(temporary, format="jpeg", quality=90)
-    metrics = {
-        "row_colour_error": sum(row_colour_error(small, s) for s in samples) / len(samples),
-        "diversity": diversity(samples),
-        "distance_to_photo": min(distance_to_photo(small, s) for s in samples),
-    }
-    files.write_bytes(out / LOG, training_log.read_bytes())
-    files.write_bytes(out / "README.md", card(model, metrics, os.path.basename(out.resolve())).encode())
-
-
-def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
-    """The model card."""
-    facts, config = model.facts, model.generator.config
-    height, width = model.generator.sizes[-1]
-    licence = (
-        f"Photo: {facts.credit}." if facts.credit else "Ask the photo's author before you publish the model."
-    )
-    coordinate = "on" if config.coordinate_generator else "off"
-    iterations = [config.stage_iterations(s) for s in range(config.scales)]
-    return f"""# {name}
-
-An OUR-GAN model of one photograph, `{facts.photo}` (sha256 `{facts.photo_sha256}`). {licence}
-
-![samples](samples.jpg)
-
-| | |
-|---|---|
-| step 1 | {width}x{height} px, {config.scales} scales, vertical coordinate {coordinate} |
-| iterations per scale | {", ".join(map(str, iterations))}, batch {config.batch_size} |
-| trained | profile {facts.profile}, seed {facts.seed}, {facts.minutes} minutes on {facts.trained_on} |
-| steps 2 and 3 | released weights `{model.super_resolution.weights}`, not fine-tuned on the photo |
-| row colour error | {metrics["row_colour_error"]:.1f} of 255 (lower: more of the photo's layout) |
-| diversity | {metrics["diversity"]:.1f} of 255 (mean over pairs; higher: more variety) |
-| nearest to the photo | {metrics["distance_to_photo"]:.1f} of 255 (0 would be a copy) |
-
-    ourgan synthesize {name} --seed 7 --size 4k --out scene.tif
-"""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ourgan import weights
 from ourgan.images import read_image, resize
 from ourgan.models.rrdbnet import RRDBNet
+from ourgan.models.swinir import SwinIR
 from ourgan.synthesis.receptive_field import circle_share, effective, theoretical
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
@@ -65,6 +66,40 @@ def test_theory_is_the_extent_of_the_gradient_in_all_sixteen_phases(blocks: int)
             for places, phase in ((rows, row_phase), (columns, column_phase)):
                 before, after = field.extents[phase]
                 assert (int(places[0]), int(places[-1])) == (middle - before, middle + after)
+
+
+def test_paper_configuration_of_swinir() -> None:
+    with torch.device("meta"):
+        field = theoretical(SwinIR())
+    assert len(field.extents) == 4 * 8
+    assert field.widths == (306, *[298] * 30, 306)  # the wider one in 1 phase of 16
+    assert field.reach == 153
+
+
+@pytest.mark.parametrize("window, depths", [(4, (2, 1)), (8, (2,))])
+def test_theory_is_the_extent_of_the_gradient_at_every_place_in_a_window(
+    window: int, depths: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    network = SwinIR(channels=4, depths=depths, heads=1, window=window).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    field = theoretical(network)
+    assert len(field.extents) == 4 * window and len(set(field.extents)) > 4
+    start = window * (field.reach // window + 1)
+    side = 2 * start + window
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    output = network(image)
+    for row_phase in range(2 * window):  # half of the phases along one axis, half along the other
+        column_phase = 4 * window - 1 - row_phase
+        pixel = output[0, :, 4 * start + row_phase, 4 * start + column_phase].sum()
+        (gradient,) = torch.autograd.grad(pixel, image, retain_graph=True)
+        touched = gradient[0].abs().sum(0) > 0
+        rows, columns = touched.any(1).nonzero().flatten(), touched.any(0).nonzero().flatten()
+        for places, phase in ((rows, row_phase), (columns, column_phase)):
+            before, after = field.extents[phase]
+            middle = start + phase // 4
+            assert (int(places[0]), int(places[-1])) == (middle - before, middle + after)
 
 
 def test_unknown_networks_are_not_guessed() -> None:

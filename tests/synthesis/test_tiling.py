@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ourgan.images import read_image, resize, to_uint8
 from ourgan.models.rrdbnet import RRDBNet
+from ourgan.models.swinir import SwinIR
 from ourgan.synthesis.receptive_field import theoretical
 from ourgan.synthesis.tiling import (
     Tile,
@@ -122,6 +123,28 @@ def test_overlap_of_the_theoretical_reach_is_exact(
     if height < 61 - reach:  # and one pixel less is already too little
         short = upscale(twin, photo, TilePlan(61, 83, height, 83, reach - 1), progress=False)
         assert not torch.equal(short, tiled)
+
+
+def test_tiles_of_swinir_have_to_begin_where_its_windows_do(photo: Tensor) -> None:
+    torch.manual_seed(6)
+    swin = SwinIR(channels=8, depths=(2,), heads=2).eval()
+    for parameter in swin.parameters():
+        if parameter.ndim == 2:  # what attention adds is next to nothing at first
+            parameter.data *= 20
+    reach = theoretical(swin).reach
+    overlap = reach + -reach % swin.multiple
+    with torch.no_grad():
+        whole = swin(photo[None])[0]
+    for chosen, same in ((overlap, True), (overlap - 16, False)):
+        plan = TilePlan(61, 83, 32, 24, chosen, multiple=swin.multiple)
+        difference = (upscale(swin, photo, plan, progress=False) - whole).abs().max()
+        assert difference < 1e-6 if same else difference > 1e-3
+    core = 12 + reach  # from here on nothing depends on the border of any of these tiles
+    for start, same in ((8, True), (4, False), (12, False)):
+        with torch.no_grad():
+            tile = swin(photo[None, :, :, start:])[0]
+        difference = (tile[:, :, 4 * (core - start) :] - whole[:, :, 4 * core :]).abs().max()
+        assert difference < 1e-6 if same else difference > 1e-3
 
 
 def test_less_overlap_shows(network: RRDBNet, photo: Tensor) -> None:

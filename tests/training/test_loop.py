@@ -11,7 +11,8 @@ from stages import TINY, Photo, at
 
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CheckpointError
-from ourgan.training.global_structure import GlobalStructureTrainer, TrainingError
+from ourgan.training.errors import TrainingError
+from ourgan.training.global_structure import GlobalStructureTrainer
 from ourgan.training.loop import CHECKPOINT, train_global_structure
 
 

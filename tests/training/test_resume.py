@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from training_child import Calls
 
-from ourgan.config import GlobalStructureConfig, from_table
+from ourgan.config import GlobalStructureConfig
+from ourgan.tables import from_table
 from ourgan.training import checkpoint
 from ourgan.training.interrupt import deferred
 from ourgan.training.loop import CHECKPOINT, LOG, train_global_structure

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ourgan.config import GlobalStructureConfig, from_table
+from ourgan.config import GlobalStructureConfig
+from ourgan.tables import from_table
 from ourgan.training import checkpoint
 from ourgan.training.global_structure import GlobalStructureTrainer
 from ourgan.training.loop import train_global_structure

@@ -1,0 +1,80 @@
+"""A model directory to the Hub, in one commit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ourgan.hub.client import PATIENCE, HubError, ask, causes, check_name, quoted, said
+from ourgan.hub.download import NEEDED
+
+# What is sent; of an earlier upload, these are removed where the model no longer has them.
+FILES = (
+    *NEEDED,
+    *(f"sr{step}.safetensors" for step in (2, 3, 4)),
+    "README.md",
+    "samples.jpg",
+    "thumbnail.jpg",
+    "log.jsonl",
+)
+
+
+def upload_model(
+    directory: str | os.PathLike[str],
+    repository: str,
+    *,
+    private: bool = False,
+    endpoint: str | None = None,
+    token: str | None = None,
+    message: str = "Upload an OUR-GAN model",
+) -> str:
+    """Put the files of the model `directory` into `repository` ("user/repo"), in one commit; its address.
+
+    The repository is created where there is none. Nothing of a training is sent but its log. An upload
+    that is interrupted leaves the repository as it was. Raises HubError in one line: not a model directory,
+    not logged in or not allowed, a public repository where `private` is asked for, out of reach.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    directory = Path(directory)
+    for name in NEEDED:
+        if not (directory / name).is_file():
+            raise HubError(f"{directory}: has no {name}, so it is not a model directory; nothing was sent")
+    check_name(repository)
+    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+    api = HfApi(endpoint=endpoint, token=token)
+    names = [name for name in FILES if (directory / name).is_file()]
+    try:
+        ask(api.whoami, endpoint)
+        api.create_repo(repository, private=private, exist_ok=True)
+        before = ask(lambda: api.model_info(repository, timeout=PATIENCE), endpoint)
+        if private and not before.private:
+            raise HubError(f"{repository} is public: make it private in its settings first; nothing was sent")
+        there = {sibling.rfilename for sibling in before.siblings or ()}
+        stale = [name for name in FILES if name in there and name not in names]
+        # Not upload_folder, which may send several commits: half a model must never be there.
+        commit = api.create_commit(
+            repository,
+            [
+                *(CommitOperationAdd(name, directory / name) for name in names),
+                *(CommitOperationDelete(name) for name in stale),
+            ],
+            commit_message=message,
+            parent_commit=before.sha,
+        )
+    except HubError:
+        raise
+    except LocalTokenNotFoundError as error:
+        raise HubError(f"{repository}: log in first with `hf auth login`; nothing was sent") from error
+    except HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            raise HubError(
+                f"{repository}: {endpoint} does not let you write there; "
+                "log in with `hf auth login` and a token that may write"
+            ) from error
+        raise HubError(f"{repository}: the Hub answered {said(error)}; try again later") from error
+    except Exception as error:  # also those of the client's HTTP library, which it has changed twice
+        why = ": ".join(dict.fromkeys(quoted(cause) for cause in list(causes(error))[:2]))
+        raise HubError(f"{repository}: the upload failed ({why}); run it again") from error
+    return str(commit.commit_url)

@@ -1,0 +1,285 @@
+"""SwinIR, windowed attention: the other super-resolution backbone (Sec. 3.3, Table H.3).
+
+This is the medium network for real-world images: nearest-neighbour upsampling followed by convolutions,
+one convolution at the end of each residual group. The parameter names are the official ones, so that
+released weights load here and any SwinIR tool opens what is saved here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+UPSAMPLING_CHANNELS = 64
+NEGATIVE_SLOPE = 0.2
+# Not minus infinity, because released weights were trained beside this number.
+FORBIDDEN = -100.0
+# Windows taken at a time on a CPU: what they need stays in the cache, and small blocks of memory are
+# used again where large ones would be fetched from the system each time.
+CPU_GROUP = 64
+DERIVED = ("attn.relative_position_index", "attn_mask")  # the official buffers that follow from the sizes
+OFFICIAL_SIDE = 64  # pixels of the image for which official files hold `attn_mask`
+
+
+class Geometry(NamedTuple):
+    """What the windows of one size of image have in common.
+
+    `positions`: (L, L), which entry of the bias table holds for a query and a key, L pixels in a window;
+    `mask`: (windows, 1, L, L), `FORBIDDEN` where the shift brought together what is far apart, else 0.
+    """
+
+    positions: Tensor
+    mask: Tensor
+
+
+class SwinIR(nn.Module):
+    """Groups of window attention, alternately shifted by half a window, then two nearest x2 upsamplings.
+
+    `channels`: width of the trunk; `depths`: attention layers in each residual group; `heads`: of each
+    attention; `window`: side of a window in LR pixels; `mlp_ratio`: width of the MLPs over `channels`;
+    `scale`: r in Eq. 5, only 4 exists. The defaults are the paper's SwinIR, 11,715,559 parameters.
+    ValueError for another scale or if the heads do not divide the channels.
+
+    `multiple`: a tile has to begin and end at multiples of it, or the windows lie elsewhere than in the
+    whole image. `checkpointing`: set it to recompute the attention layers during the backward pass
+    instead of keeping what they computed. Stochastic depth (0.1 in the official training) is left out,
+    since fine-tuning on one photo starts from released weights and is short.
+
+    The network itself holds parameters only. `state_dict` adds the buffers that official files have
+    (20 MB at full size), loading leaves them aside.
+    """
+
+    def __init__(
+        self,
+        channels: int = 180,
+        depths: Sequence[int] = (6,) * 6,
+        heads: int = 6,
+        window: int = 8,
+        mlp_ratio: float = 2.0,
+        scale: int = 4,
+    ) -> None:
+        super().__init__()
+        if scale != 4:
+            raise ValueError(f"SwinIR upscales by 4, not by {scale}")
+        if channels % heads:
+            raise ValueError(f"{heads} heads cannot share {channels} channels evenly")
+        self.channels, self.depths, self.window, self.scale = channels, tuple(depths), window, scale
+        self.multiple = window
+        self.checkpointing = False
+        hidden = int(channels * mlp_ratio)
+        self.conv_first = _conv(3, channels)
+        self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(channels)))
+        self.layers = nn.ModuleList(ResidualGroup(channels, depth, heads, window, hidden) for depth in depths)
+        self.norm = nn.LayerNorm(channels)
+        self.conv_after_body = _conv(channels, channels)
+        self.conv_before_upsample = nn.Sequential(
+            _conv(channels, UPSAMPLING_CHANNELS), nn.LeakyReLU(inplace=True)
+        )
+        self.conv_up1 = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_up2 = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_hr = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_last = _conv(UPSAMPLING_CHANNELS, 3)
+        self.register_state_dict_post_hook(_add_derived)
+        self.register_load_state_dict_pre_hook(_drop_derived)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Upscale `(N, 3, H, W)` in [0, 1] to `(N, 3, 4H, 4W)`, not clamped: Eq. 5 for one subregion.
+
+        Any size works: the image is mirrored at the bottom and on the right up to whole windows.
+        """
+        height, width = image.shape[2:]
+        mean = image.new_tensor(RGB_MEAN)[:, None, None]
+        # With the channels last, the pixels of a map are the tokens of the attention: nothing is copied.
+        image = (_pad(image, self.window) - mean).contiguous(memory_format=torch.channels_last)
+        features = self.conv_first(image)
+        tokens = self.patch_embed(features.permute(0, 2, 3, 1))
+        geometry = _geometry(tokens, self.window)
+        for group in self.layers:
+            tokens = group(tokens, geometry, self.checkpointing and torch.is_grad_enabled())
+        features = features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
+        features = self.conv_before_upsample(features)
+        for conv in (self.conv_up1, self.conv_up2):
+            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
+        features = _activate(self.conv_hr(features))
+        upscaled: Tensor = self.conv_last(features) + mean
+        return upscaled[:, :, : height * self.scale, : width * self.scale]
+
+
+class ResidualGroup(nn.Module):
+    """Attention layers and a convolution inside a residual: the RSTB of SwinIR."""
+
+    def __init__(self, channels: int, depth: int, heads: int, window: int, hidden: int) -> None:
+        super().__init__()
+        shifts = [0 if index % 2 == 0 else window // 2 for index in range(depth)]
+        blocks = nn.ModuleList(AttentionLayer(channels, heads, window, shift, hidden) for shift in shifts)
+        self.residual_group = nn.ModuleDict({"blocks": blocks})
+        self.conv = _conv(channels, channels)
+
+    def forward(self, tokens: Tensor, geometry: Geometry, checkpointing: bool) -> Tensor:
+        """`(N, H, W, C)` to the same shape."""
+        residual = tokens
+        for layer in self.residual_group["blocks"].children():
+            if checkpointing:
+                residual = checkpoint(
+                    layer, residual, geometry, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                residual = layer(residual, geometry)
+        convolved: Tensor = self.conv(residual.permute(0, 3, 1, 2))
+        return convolved.permute(0, 2, 3, 1) + tokens
+
+
+class AttentionLayer(nn.Module):
+    """Attention within windows, their borders moved by `shift` pixels, then an MLP; both residual."""
+
+    def __init__(self, channels: int, heads: int, window: int, shift: int, hidden: int) -> None:
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn = WindowAttention(channels, heads, window)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(
+            OrderedDict(fc1=nn.Linear(channels, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, channels))
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor, geometry: Geometry) -> Tensor:
+        """`(N, H, W, C)` to the same shape, H and W multiples of the window."""
+        if self.shift:
+            tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
+        windows = _partition(tokens, self.window)
+        size = CPU_GROUP if windows.device.type == "cpu" else len(windows)
+        masks = geometry.mask.repeat(len(tokens), 1, 1, 1).split(size) if self.shift else repeat(None)
+        bias = self.attn.relative_position_bias(geometry.positions)
+        updated = []
+        for part, mask in zip(windows.split(size), masks, strict=False):  # `repeat` never ends
+            part = part + self.attn(self.norm1(part), bias if mask is None else bias + mask)
+            updated.append(part + self.mlp(self.norm2(part)))
+        tokens = _merge(torch.cat(updated), tokens.shape, self.window)
+        return tokens.roll((self.shift, self.shift), (1, 2)) if self.shift else tokens
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention with a learnt bias for each relative position."""
+
+    def __init__(self, channels: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def relative_position_bias(self, positions: Tensor) -> Tensor:
+        """`(1, heads, L, L)` from the table and `positions` (L, L)."""
+        return self.relative_position_bias_table[positions].permute(2, 0, 1).contiguous()[None]
+
+    def forward(self, windows: Tensor, bias: Tensor) -> Tensor:
+        """`(B, L, C)` to the same shape; `bias`: (1 or B, heads, L, L), added to the logits."""
+        count, length, channels = windows.shape
+        width = channels // self.heads
+        # Zeros to a multiple of 8 channels a head (30 becomes 32) change nothing, and fast kernels want it.
+        padding = -width % 8
+        weight = F.pad(self.qkv.weight.view(3 * self.heads, width, channels), (0, 0, 0, padding))
+        qkv_bias = F.pad(self.qkv.bias.view(3 * self.heads, width), (0, padding))
+        qkv = F.linear(windows, weight.flatten(0, 1), qkv_bias.flatten())
+        query, key, value = qkv.view(count, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = _attend(query, key, value, bias.to(query.dtype), width**-0.5)
+        attended: Tensor = self.proj(mixed[..., :width].transpose(1, 2).reshape(windows.shape))
+        return attended
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
+    """softmax(scale * Q K^T + bias) V, all `(B, heads, L, width)`."""
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, bias, scale=scale)
+    # The fused kernel for CPUs takes half as long again over windows this small, and has no gradient for
+    # the bias: it gives way to one that takes four times as long.
+    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    logits = torch.add(bias, query @ key.transpose(-2, -1), alpha=scale)
+    return logits.softmax(-1) @ value
+
+
+def _geometry(tokens: Tensor, window: int) -> Geometry:
+    """For tokens `(N, H, W, C)`. Made anew for every image: that costs less than a thousandth of the pass."""
+    height, width = tokens.shape[1:3]
+    positions = _relative_positions(window, tokens.device)
+    rows, columns = (torch.arange(size, device=tokens.device) for size in (height, width))
+    # After the shift, the last half window of an axis holds what came around from its beginning.
+    around_y, around_x = (rows >= height - window // 2), (columns >= width - window // 2)
+    region = 2 * around_y[:, None].int() + around_x[None, :].int()
+    region = _partition(region[None, :, :, None], window)
+    mask = tokens.new_zeros(len(region), 1, window**2, window**2)
+    mask.masked_fill_((region != region.transpose(1, 2))[:, None], FORBIDDEN)
+    return Geometry(positions, mask)
+
+
+def _relative_positions(window: int, device: torch.device) -> Tensor:
+    """(L, L): the row of the bias table for each query and key."""
+    index = torch.arange(window**2, device=device)
+    rows, columns = index // window, index % window
+    side = 2 * window - 1
+    return (rows[:, None] - rows + window - 1) * side + columns[:, None] - columns + window - 1
+
+
+def _partition(tokens: Tensor, window: int) -> Tensor:
+    """`(N, H, W, C)` to `(N * windows, L, C)`."""
+    count, height, width, channels = tokens.shape
+    split = tokens.reshape(count, height // window, window, width // window, window, channels)
+    return split.transpose(2, 3).reshape(-1, window**2, channels)
+
+
+def _merge(windows: Tensor, shape: Sequence[int], window: int) -> Tensor:
+    """`(N * windows, L, C)` back to `shape`, (N, H, W, C)."""
+    count, height, width, channels = shape
+    split = windows.view(count, height // window, width // window, window, window, channels)
+    return split.transpose(2, 3).reshape(shape)
+
+
+def _pad(image: Tensor, window: int) -> Tensor:
+    """Mirror `(N, 3, H, W)` about its last row and column up to multiples of the window."""
+    for axis in (2, 3):
+        size = image.shape[axis]
+        if size % window:
+            # Folded as often as it takes, because an image smaller than what is missing is mirrored twice.
+            period = max(2 * size - 2, 1)
+            place = torch.arange(size + -size % window, device=image.device) % period
+            image = image.index_select(axis, torch.minimum(place, period - place).clamp(max=size - 1))
+    return image
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def _activate(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, NEGATIVE_SLOPE, inplace=True)
+
+
+def _add_derived(network: SwinIR, state: dict[str, Tensor], prefix: str, _: object) -> None:
+    """Put into a state dict what other implementations insist on finding there."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, AttentionLayer):
+            table = layer.attn.relative_position_bias_table
+            index, mask = (f"{prefix}{name}.{derived}" for derived in DERIVED)
+            state[index] = _relative_positions(layer.window, table.device)
+            if layer.shift:
+                side = OFFICIAL_SIDE // layer.window * layer.window
+                state[mask] = _geometry(table.new_empty(1, side, side, 1), layer.window).mask[:, 0]
+
+
+def _drop_derived(_: SwinIR, state: dict[str, Tensor], *__: Any) -> None:
+    """Before loading: what follows from the sizes is not loaded."""
+    for name in [name for name in state if name.endswith(DERIVED)]:
+        del state[name]

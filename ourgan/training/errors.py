@@ -1,0 +1,7 @@
+"""What stops a training."""
+
+from ourgan.errors import OurganError
+
+
+class TrainingError(OurganError):
+    """A training that cannot go on; says at which iteration and why."""

@@ -1,0 +1,182 @@
+"""Super-resolution fine-tuned on one photo (Alg. F.3, F.5), or pre-trained on many images (F.2, F.4)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ourgan import files, hub
+from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
+from ourgan.errors import OurganError
+from ourgan.images import resize
+from ourgan.synthesis.networks import NETWORKS, starting_network
+from ourgan.synthesis.pipeline import StepFacts
+from ourgan.training.patches import FolderPatches, PhotoPatches
+from ourgan.training.super_resolution import SuperResolutionTrainer, digest
+from ourgan.training.super_resolution_loop import train_super_resolution
+
+log = logging.getLogger(__name__)
+
+DEGRADATIONS = {"esrgan": "bicubic", "swinir": "bsrgan"}  # Sec. 4.1 of the paper, Appendix F
+
+
+def width_of_step(step: int, photo: Tensor) -> int:
+    """Width in pixels at which step 2, 3 or 4 learns: its output's, or the photo's own where that is less."""
+    return min(256 * 4 ** (step - 1), photo.shape[2])
+
+
+def finetune(
+    photo: Tensor,
+    step: int,
+    settings: SuperResolutionConfig,
+    config: SuperResolutionTraining,
+    run: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> tuple[nn.Module, StepFacts]:
+    """Fine-tune a step's network on a photo, (3, H, W) in [0, 1] at its full size, in the directory `run`.
+
+    The photo is shrunk to the step's output (256 -> 1,024 in step 2, 1,024 -> 4,096 in step 3); one that is
+    smaller is used as it is, so that the step learns from scales the photo has (the paper's internal
+    recurrence). Returns the network of the best validation, float32, in evaluation mode.
+
+    Raises OurganError: a photo too small, weights that do not fit, another training's checkpoint.
+    """
+    width = width_of_step(step, photo)
+    if width < 256 * 4 ** (step - 1):
+        log.info(
+            "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",
+            *(step, width, 256 * 4 ** (step - 1), width // 4, width),
+        )
+    if width < photo.shape[2]:
+        photo = resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
+    patches = PhotoPatches(
+        photo,
+        patch=config.patch,
+        validation_share=config.validation_share,
+        degradation=DEGRADATIONS[settings.backbone],
+        noise_std=settings.noise_std,
+        dihedral=config.dihedral,
+        seed=seed,
+    )
+    network, found = starting_network(settings)
+    trainer = SuperResolutionTrainer(
+        network,
+        settings.backbone,
+        patches,
+        config,
+        seed=seed,
+        identity={
+            "step": step,
+            "photo": digest(photo),
+            "start": found.sha256,
+            "noise_std": settings.noise_std,
+        },
+        device=device,
+    )
+    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=f"step {step}")
+    facts = _facts(lines, trainer, f"{found.name} ({found.source})", found.sha256, width, settings.noise_std)
+    return best, facts
+
+
+def pretrain(
+    images: Path,
+    backbone: str,
+    config: SuperResolutionTraining,
+    out: Path,
+    *,
+    noise_std: float = 0.0,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    network: nn.Module | None = None,
+) -> list[dict[str, Any]]:
+    """Pre-train a new network on a folder of images, L1 first, then adversarially; write `out`, safetensors.
+
+    `config.l1_iterations` of `config.iterations` are L1 alone; where that is 0, the first half, as the paper
+    gives one number for both stages. All eight flips and turns are used. The run's
+    checkpoint and log lie in a directory beside `out`. `network` replaces the paper's (for trials). Returns
+    the log. Raises OurganError: no usable image, a file that exists, another training's checkpoint.
+    """
+    if out.exists():
+        raise OurganError(f"{out} exists: choose another --out")
+    if not config.l1_iterations:
+        config = dataclasses.replace(config, l1_iterations=config.iterations // 2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = network or NETWORKS[backbone]()
+    patches = FolderPatches(
+        images, patch=config.patch, degradation=DEGRADATIONS[backbone], noise_std=noise_std, seed=seed
+    )
+    trainer = SuperResolutionTrainer(
+        network,
+        backbone,
+        patches,
+        config,
+        seed=seed,
+        identity={"images": [path.name for path in patches.paths], "noise_std": noise_std},
+        device=device,
+    )
+    run = out.with_name(f"{out.stem}-training")
+    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title="pretrain")
+    save_network(best, out)
+    return lines
+
+
+def image_folder(images: str) -> Path:
+    """A folder as it is; "user/dataset" that is no folder here is fetched from the Hub."""
+    if Path(images).is_dir() or not hub.looks_like_repository(images):
+        return Path(images)
+    return hub.download_images(images)
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Write a network's weights in float16 under their official names, whole or not at all."""
+    plain = copy.deepcopy(network).cpu()
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in plain.state_dict().items()
+    }
+    with files.atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+
+
+def _facts(
+    lines: list[dict[str, Any]],
+    trainer: SuperResolutionTrainer,
+    start: str,
+    start_sha256: str,
+    width: int,
+    noise_std: float,
+) -> StepFacts:
+    judged = [line for line in lines if "st_lpips" in line]
+    best = min(judged, key=lambda line: line["st_lpips"])
+    timed = [line for line in lines if "seconds" in line]
+    seconds, before = 0.0, 0
+    for line in timed:  # each stands for the iterations since the one before
+        seconds += line["seconds"] * (line["iteration"] - before)
+        before = line["iteration"]
+    return StepFacts(
+        width=width,
+        start=start,
+        start_sha256=start_sha256,
+        perceptual=trainer.perceptual.trunk_name,
+        iterations=trainer.iteration,
+        best_iteration=best["iteration"],
+        noise_std=noise_std,
+        st_lpips=(judged[0]["st_lpips"], best["st_lpips"]),
+        psnr=(judged[0]["psnr"], best["psnr"]),
+        minutes=round(seconds / 60, 1),
+    )

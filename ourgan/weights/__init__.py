@@ -1,0 +1,70 @@
+"""Released weights: found, verified, loaded, and always said where from.
+
+`weights.toml` lists them. A file is looked for in the Hub's local cache, then on the Hub, then, where
+there is one, in a package that carries the same network (converted by `ourgan.ncnn`). The environment
+variable OURGAN_WEIGHTS narrows that: `auto` (default), `hub` or `package`; `package` never touches the
+network.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from ourgan.weights.catalogue import Package, Released, WeightsError, catalogue
+from ourgan.weights.places import find, from_file, from_hub, from_package
+from ourgan.weights.reading import Weights, build
+
+if TYPE_CHECKING:
+    from ourgan.models.rrdbnet import RRDBNet
+    from ourgan.models.swinir import SwinIR
+
+__all__ = [
+    "DEFAULT",
+    "Package",
+    "Released",
+    "Weights",
+    "WeightsError",
+    "catalogue",
+    "find",
+    "from_file",
+    "from_hub",
+    "from_package",
+    "load",
+    "network",
+]
+
+DEFAULT = "realesrgan-x4plus"
+
+
+def load(name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None) -> Weights:
+    """Load released weights by name, or a local .safetensors or .pth file at `path` for the same network.
+
+    Raises WeightsError if no place has them, or if what it has holds anything but tensors, differs from
+    its checksum, holds a value that is not finite, or does not fit the network.
+    """
+    entry = _entry(name)
+    return from_file(entry, path) if path is not None else find(entry)
+
+
+def network(
+    name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None, dtype: torch.dtype = torch.float32
+) -> tuple[RRDBNet | SwinIR, Weights]:
+    """The network of `load(name, path=path)` in evaluation mode, and the weights it holds a copy of.
+
+    Raises WeightsError as `load` does, and for weights of a network that is not ours (vgg19, ...).
+    """
+    model = build(_entry(name))
+    weights = load(name, path=path)
+    model = model.to_empty(device="cpu")
+    model.load_state_dict(weights.state_dict)
+    return model.to(dtype).eval(), weights
+
+
+def _entry(name: str) -> Released:
+    entries = catalogue()
+    if name not in entries:
+        raise WeightsError(f"no released weights are called {name!r}; there are: {', '.join(entries)}")
+    return entries[name]
