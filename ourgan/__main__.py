@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_pretrain, interrupted="continue with the same command and --resume")
 
     command = commands.add_parser("synthesize", help="draw a scene and render it")
-    command.add_argument("model", type=Path, metavar="MODEL")
+    command.add_argument("model", metavar="MODEL", help="a directory, or user/repo on the Hub")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--size", default="4k", choices=SIZES)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")

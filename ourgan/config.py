@@ -153,6 +153,8 @@ class SuperResolutionTraining:
             at_least(key, getattr(self, key), 1)
         if self.patch % 32 or self.patch < 32:
             raise ConfigError(f"patch is {self.patch}: it must be a multiple of 32, at least 32")
+        if self.batch_size == 1 and self.patch == 32:
+            raise ConfigError("batch_size 1 with patch 32 leaves batch normalisation one value: raise either")
         for layer in self.perceptual_layers:
             one_of("perceptual_layers", layer, PERCEPTUAL_LAYERS)
         if not self.perceptual_layers:

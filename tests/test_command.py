@@ -53,7 +53,8 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "model"
-    assert main(["train", str(PHOTO), "--out", str(out), "--profile", str(profile), "--credit", "A. B."]) == 0
+    command = ["train", str(PHOTO), "--out", str(out), "--profile", str(profile), "--steps", "1"]
+    assert main([*command, "--credit", "A. B."]) == 0
     return out
 
 
@@ -97,7 +98,7 @@ def test_the_resumed_command_ends_like_the_uninterrupted_one(
         return real(self)
 
     monkeypatch.setattr(GlobalStructureTrainer, "step", stop_at_fourth)
-    command = ["train", str(PHOTO), "--out", str(tmp_path / "m"), "--profile", str(profile)]
+    command = ["train", str(PHOTO), "--out", str(tmp_path / "m"), "--profile", str(profile), "--steps", "1"]
     assert main(command) == 130
     assert main([*command, "--resume"]) == 0
     assert (tmp_path / "m/global.safetensors").read_bytes() == (trained / "global.safetensors").read_bytes()

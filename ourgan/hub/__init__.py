@@ -6,6 +6,14 @@ fetched or sent.
 
 from ourgan.hub.client import HubError, HubUnreachable, looks_like_repository
 from ourgan.hub.download import download_model
+from ourgan.hub.images import download_images
 from ourgan.hub.upload import upload_model
 
-__all__ = ["HubError", "HubUnreachable", "download_model", "looks_like_repository", "upload_model"]
+__all__ = [
+    "HubError",
+    "HubUnreachable",
+    "download_images",
+    "download_model",
+    "looks_like_repository",
+    "upload_model",
+]

@@ -12,6 +12,7 @@ from ourgan.hub.download import NEEDED
 FILES = (
     *NEEDED,
     *(f"sr{step}.safetensors" for step in (2, 3, 4)),
+    *(f"sr{step}-log.jsonl" for step in (2, 3, 4)),
     "README.md",
     "samples.jpg",
     "thumbnail.jpg",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -22,8 +21,8 @@ UPSAMPLING_CHANNELS = 64
 NEGATIVE_SLOPE = 0.2
 # Not minus infinity, because released weights were trained beside this number.
 FORBIDDEN = -100.0
-# Windows taken at a time on a CPU: what they need stays in the cache, and small blocks of memory are
-# used again where large ones would be fetched from the system each time.
+# Windows taken at a time on a CPU: what they need stays in the cache, and small blocks of memory are used
+# again where large ones would be fetched from the system each time.
 CPU_GROUP = 64
 DERIVED = ("attn.relative_position_index", "attn_mask")  # the official buffers that follow from the sizes
 OFFICIAL_SIDE = 64  # pixels of the image for which official files hold `attn_mask`
@@ -33,10 +32,13 @@ class Geometry(NamedTuple):
     """What the windows of one size of image have in common.
 
     `positions`: (L, L), which entry of the bias table holds for a query and a key, L pixels in a window;
+    `straight`, `shifted`: which pixels lie in each window, (windows, L), and the way back, (H * W,);
     `mask`: (windows, 1, L, L), `FORBIDDEN` where the shift brought together what is far apart, else 0.
     """
 
     positions: Tensor
+    straight: tuple[Tensor, Tensor]
+    shifted: tuple[Tensor, Tensor]
     mask: Tensor
 
 
@@ -101,7 +103,7 @@ class SwinIR(nn.Module):
         image = (_pad(image, self.window) - mean).contiguous(memory_format=torch.channels_last)
         features = self.conv_first(image)
         tokens = self.patch_embed(features.permute(0, 2, 3, 1))
-        geometry = _geometry(tokens, self.window)
+        geometry = _geometry(*tokens.shape[1:3], self.window, tokens)
         for group in self.layers:
             tokens = group(tokens, geometry, self.checkpointing and torch.is_grad_enabled())
         features = features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
@@ -156,18 +158,19 @@ class AttentionLayer(nn.Module):
 
     def forward(self, tokens: Tensor, geometry: Geometry) -> Tensor:
         """`(N, H, W, C)` to the same shape, H and W multiples of the window."""
-        if self.shift:
-            tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
-        windows = _partition(tokens, self.window)
-        size = CPU_GROUP if windows.device.type == "cpu" else len(windows)
-        masks = geometry.mask.repeat(len(tokens), 1, 1, 1).split(size) if self.shift else repeat(None)
+        order, inverse = geometry.shifted if self.shift else geometry.straight
+        flat = tokens.flatten(1, 2)
+        count, pixels, channels = flat.shape
+        size = max(1, CPU_GROUP // count) if flat.device.type == "cpu" else len(order)
         bias = self.attn.relative_position_bias(geometry.positions)
-        updated = []
-        for part, mask in zip(windows.split(size), masks, strict=False):  # `repeat` never ends
-            part = part + self.attn(self.norm1(part), bias if mask is None else bias + mask)
-            updated.append(part + self.mlp(self.norm2(part)))
-        tokens = _merge(torch.cat(updated), tokens.shape, self.window)
-        return tokens.roll((self.shift, self.shift), (1, 2)) if self.shift else tokens
+        parts = []
+        for places, mask in zip(order.split(size), geometry.mask.split(size), strict=True):
+            windows = flat.index_select(1, places.flatten()).view(-1, order.shape[1], channels)
+            added = bias + mask.repeat(count, 1, 1, 1) if self.shift else bias
+            windows = windows + self.attn(self.norm1(windows), added)
+            windows = windows + self.mlp(self.norm2(windows))
+            parts.append(windows.view(count, -1, channels))
+        return torch.cat(parts, 1).index_select(1, inverse).view(tokens.shape)
 
 
 class WindowAttention(nn.Module):
@@ -211,18 +214,18 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: floa
     return logits.softmax(-1) @ value
 
 
-def _geometry(tokens: Tensor, window: int) -> Geometry:
-    """For tokens `(N, H, W, C)`. Made anew for every image: that costs less than a thousandth of the pass."""
-    height, width = tokens.shape[1:3]
-    positions = _relative_positions(window, tokens.device)
-    rows, columns = (torch.arange(size, device=tokens.device) for size in (height, width))
+def _geometry(height: int, width: int, window: int, like: Tensor) -> Geometry:
+    """Made anew for every image, on the device and in the type of `like`: a thousandth of the pass."""
+    shift = window // 2
+    pixels = torch.arange(height * width, device=like.device).view(height, width)
+    orders = [_partition(pixels, window), _partition(pixels.roll((-shift, -shift), (0, 1)), window)]
+    straight, shifted = ((order, order.flatten().argsort()) for order in orders)
     # After the shift, the last half window of an axis holds what came around from its beginning.
-    around_y, around_x = (rows >= height - window // 2), (columns >= width - window // 2)
-    region = 2 * around_y[:, None].int() + around_x[None, :].int()
-    region = _partition(region[None, :, :, None], window)
-    mask = tokens.new_zeros(len(region), 1, window**2, window**2)
-    mask.masked_fill_((region != region.transpose(1, 2))[:, None], FORBIDDEN)
-    return Geometry(positions, mask)
+    rows, columns = (torch.arange(size, device=like.device) >= size - shift for size in (height, width))
+    region = _partition(2 * rows[:, None].int() + columns[None, :].int(), window)
+    mask = like.new_zeros(len(region), 1, window**2, window**2)
+    mask.masked_fill_((region[:, :, None] != region[:, None, :])[:, None], FORBIDDEN)
+    return Geometry(_relative_positions(window, like.device), straight, shifted, mask)
 
 
 def _relative_positions(window: int, device: torch.device) -> Tensor:
@@ -233,18 +236,11 @@ def _relative_positions(window: int, device: torch.device) -> Tensor:
     return (rows[:, None] - rows + window - 1) * side + columns[:, None] - columns + window - 1
 
 
-def _partition(tokens: Tensor, window: int) -> Tensor:
-    """`(N, H, W, C)` to `(N * windows, L, C)`."""
-    count, height, width, channels = tokens.shape
-    split = tokens.reshape(count, height // window, window, width // window, window, channels)
-    return split.transpose(2, 3).reshape(-1, window**2, channels)
-
-
-def _merge(windows: Tensor, shape: Sequence[int], window: int) -> Tensor:
-    """`(N * windows, L, C)` back to `shape`, (N, H, W, C)."""
-    count, height, width, channels = shape
-    split = windows.view(count, height // window, width // window, window, window, channels)
-    return split.transpose(2, 3).reshape(shape)
+def _partition(values: Tensor, window: int) -> Tensor:
+    """`(H, W)` to `(windows, L)`."""
+    height, width = values.shape
+    split = values.view(height // window, window, width // window, window)
+    return split.transpose(1, 2).reshape(-1, window**2)
 
 
 def _pad(image: Tensor, window: int) -> Tensor:
@@ -255,7 +251,7 @@ def _pad(image: Tensor, window: int) -> Tensor:
             # Folded as often as it takes, because an image smaller than what is missing is mirrored twice.
             period = max(2 * size - 2, 1)
             place = torch.arange(size + -size % window, device=image.device) % period
-            image = image.index_select(axis, torch.minimum(place, period - place).clamp(max=size - 1))
+            image = image.index_select(axis, torch.minimum(place, period - place))
     return image
 
 
@@ -275,8 +271,8 @@ def _add_derived(network: SwinIR, state: dict[str, Tensor], prefix: str, _: obje
             index, mask = (f"{prefix}{name}.{derived}" for derived in DERIVED)
             state[index] = _relative_positions(layer.window, table.device)
             if layer.shift:
-                side = OFFICIAL_SIDE // layer.window * layer.window
-                state[mask] = _geometry(table.new_empty(1, side, side, 1), layer.window).mask[:, 0]
+                side = OFFICIAL_SIDE - OFFICIAL_SIDE % layer.window
+                state[mask] = _geometry(side, side, layer.window, table).mask[:, 0]
 
 
 def _drop_derived(_: SwinIR, state: dict[str, Tensor], *__: Any) -> None:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ourgan import files, provenance, weights
+from ourgan import files, hub, provenance, weights
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.devices import best_device, compute_dtype
 from ourgan.errors import OurganError
@@ -113,14 +113,24 @@ class OurGAN:
 
     @classmethod
     def from_pretrained(
-        cls, source: str | os.PathLike[str], *, device: str | torch.device | None = None
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
     ) -> OurGAN:
-        """Load a model directory; raises ModelError in one line when something in it is missing or wrong."""
+        """Load a model directory, or "user/repo" from the Hub or its cache.
+
+        `revision`: commit, tag or branch on the Hub. Raises ModelError or HubError in one line when
+        something is missing, wrong or out of reach. A directory of that name here comes first.
+        """
         directory = Path(source)
         if not directory.is_dir():
-            raise ModelError(
-                f"{source}: no such model directory; train one with `ourgan train PHOTO --out DIR`"
-            )
+            if not hub.looks_like_repository(str(source)):
+                raise ModelError(
+                    f"{source}: no such model directory; train one with `ourgan train PHOTO --out DIR`"
+                )
+            directory = hub.download_model(str(source), revision=revision)
         path = directory / "config.json"
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -130,11 +140,18 @@ class OurGAN:
                 )
             config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
             super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
+            if super_resolution.weights not in ("auto", *weights.catalogue()):
+                # A file's path there would let a foreign model choose what is read here.
+                raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
             facts = from_table(ModelFacts, table["facts"], str(path))
             steps = {
                 int(step): from_table(StepFacts, facts_of_step, str(path))
                 for step, facts_of_step in table.get("steps", {}).items()
             }
+            if not steps.keys() <= {2, 3, 4}:
+                raise ModelError(
+                    f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most"
+                )
             generator = GlobalGenerator(config, float(table["aspect_ratio"]))
             amplitudes = [float(a) for a in table["noise_amplitudes"]]
         except FileNotFoundError:
@@ -184,6 +201,18 @@ class OurGAN:
             "steps": {str(step): to_table(facts) for step, facts in sorted(self.steps.items())},
         }
         files.write_json(directory / "config.json", table)
+
+    def push_to_hub(self, repository: str, *, private: bool = False) -> str:
+        """Put the model's directory into "user/repo" on the Hub; returns the commit's address.
+
+        Raises ModelError for a model that lies in no directory, HubError in one line for what the Hub
+        refuses. Needs a login (`hf auth login`).
+        """
+        if self.directory is None:
+            raise ModelError(
+                "this model lies in no directory: save_pretrained(DIR), then from_pretrained(DIR)"
+            )
+        return hub.upload_model(self.directory, repository, private=private)
 
     # -- step 1 -----------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ def _steps(model: OurGAN) -> str:
         (before, after), (psnr_before, psnr_after) = facts.st_lpips, facts.psnr
         rows.append(
             f"| step {step} | {model.super_resolution.backbone}, {facts.width // 4} -> {facts.width} px, "
-            f"fine-tuned from {facts.start}; best of {facts.iterations} iterations at {facts.best_iteration}; "
+            f"from {facts.start}; best of {facts.iterations} iterations at {facts.best_iteration}; "
             f"LR noise {facts.noise_std:g}; {facts.minutes} minutes; perceptual loss by {facts.perceptual}. "
             f"Validation strip, before and after: ST-LPIPS {before:.3f}, {after:.3f}; "
             f"PSNR {psnr_before:.1f}, {psnr_after:.1f} dB |"

@@ -85,7 +85,10 @@ def finetune(
         device=device,
     )
     best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=f"step {step}")
-    facts = _facts(lines, trainer, f"{found.name} ({found.source})", found.sha256, width, settings.noise_std)
+    # Of a file of one's own the name alone: its path is nobody else's business.
+    own = found.source.startswith("file: ")
+    start = f"{Path(settings.released).name} (a local file)" if own else f"{found.name} ({found.source})"
+    facts = _facts(lines, trainer, start, found.sha256, width, settings.noise_std)
     return best, facts
 
 

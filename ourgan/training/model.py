@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from ourgan import files, provenance
+from ourgan import weights as released
 from ourgan.config import Profile, SuperResolutionConfig
 from ourgan.devices import best_device
 from ourgan.errors import OurganError
 from ourgan.images import read_image
-from ourgan.synthesis.networks import fine_tuned_file
+from ourgan.synthesis.networks import fine_tuned_file, starting_network
 from ourgan.synthesis.pipeline import ModelFacts, OurGAN
 from ourgan.training.card import publish
 from ourgan.training.finetuning import finetune, save_network, width_of_step
 from ourgan.training.loop import LOG, train_global_structure
+from ourgan.training.patches import learned_width
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +71,12 @@ def train_model(
     if 1 not in steps and not done:
         raise OurganError(f"{out} holds no model to add steps to: train step 1 first, with --steps 1,2,3")
     settings = _settings(profile.super_resolution, backbone, weights)
-    if done:
-        model = OurGAN.from_pretrained(out, device=device)
-        if (found := files.sha256(photo_path)) != model.facts.photo_sha256:
-            raise OurganError(
-                f"{photo_path}: not the photo of {out}, which learned from {model.facts.photo} (its sha256 "
-                f"is {found[:12]}..., the model's {model.facts.photo_sha256[:12]}...)"
-            )
-    else:
+    model = OurGAN.from_pretrained(out, device=device) if done else None
+    if model is not None:
+        _check_model(model, settings, photo_path, out)
+    if steps[-1] > 1:
+        _check_steps(photo, settings, profile)
+    if model is None:
         model = _train_structure(
             photo, photo_path, out, profile, settings, seed, resume, credit, device, tensorboard
         )
@@ -93,6 +93,36 @@ def _settings(
     if backbone and backbone != settings.backbone:
         settings = dataclasses.replace(settings, backbone=backbone, weights="auto")
     return dataclasses.replace(settings, weights=weights) if weights else settings
+
+
+def _check_model(model: OurGAN, settings: SuperResolutionConfig, photo: Path, out: Path) -> None:
+    """Refuse to add steps from another photo, or of another kind than those that are there."""
+    if (found := files.sha256(photo)) != model.facts.photo_sha256:
+        raise OurganError(
+            f"{photo}: not the photo of {out}, which learned from {model.facts.photo} (its sha256 is "
+            f"{found[:12]}..., the model's {model.facts.photo_sha256[:12]}...)"
+        )
+    theirs = model.super_resolution
+    if model.steps and (settings.backbone, settings.noise_std) != (theirs.backbone, theirs.noise_std):
+        raise OurganError(
+            f"{out} has steps with backbone {theirs.backbone} and noise {theirs.noise_std:g}, which all its "
+            "steps share: use these, or another --out"
+        )
+
+
+def _check_steps(photo: Tensor, settings: SuperResolutionConfig, profile: Profile) -> None:
+    """Refuse at once what steps 2 to 4 would refuse after an hour of step 1."""
+    config = profile.training(settings.backbone)
+    width = width_of_step(2, photo)  # the smallest at which the photo is learned
+    height = round(photo.shape[1] * width / photo.shape[2])
+    learned_width(height, width, config.patch, config.validation_share)
+    starting_network(settings)
+
+
+def _portable(settings: SuperResolutionConfig) -> SuperResolutionConfig:
+    """Without a file of weights, which a model directory does not carry along."""
+    known = settings.released in released.catalogue()
+    return settings if known else dataclasses.replace(settings, weights="auto")
 
 
 def _train_structure(
@@ -129,7 +159,7 @@ def _train_structure(
         trained_on=f"{provenance.device_name(device)}, {torch.get_num_threads()} threads",
         commit=provenance.record()["commit"] or "",
     )
-    return OurGAN(generator, settings, facts, device, directory=out)
+    return OurGAN(generator, _portable(settings), facts, device, directory=out)
 
 
 def _train_step(
@@ -149,15 +179,7 @@ def _train_step(
             raise OurganError(f"{out} has a step {step} already: choose another --out, or other --steps")
         log.info("step %d: done already", step)
         return
-    if model.steps and (settings.backbone, settings.noise_std) != (
-        model.super_resolution.backbone,
-        model.super_resolution.noise_std,
-    ):
-        raise OurganError(
-            f"{out} has steps with backbone {model.super_resolution.backbone} and noise "
-            f"{model.super_resolution.noise_std}, which all its steps share: use these, or another --out"
-        )
-    model.super_resolution = settings
+    model.super_resolution = _portable(settings)
     twin = step - 1
     if twin in model.steps and width_of_step(step, photo) == width_of_step(twin, photo):
         log.info("step %d learns from the same pixels as step %d: the same weights serve", step, twin)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ourgan.errors import OurganError
+from ourgan.hub.images import SUFFIXES
 from ourgan.images import ImageError, read_image
 from ourgan.training.bsrgan import bsrgan
 from ourgan.training.degradation import bicubic_downscale
@@ -25,7 +26,6 @@ POOL = 32  # images of a folder held in memory at a time
 POOL_ITERATIONS = 100  # for which each pool serves
 VALIDATION_CROPS = 4
 VALIDATION_SIDE = 256  # in HR pixels
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 
 Pair = tuple[Tensor, Tensor]
 
@@ -63,13 +63,7 @@ class PhotoPatches:
     ) -> None:
         height, width = (side // SCALE * SCALE for side in photo.shape[1:])
         self.photo = photo[:, :height, :width]
-        # The strip lies at the right; no patch reaches into it.
-        self.learned = int(width * (1 - validation_share)) // SCALE * SCALE
-        if min(height, self.learned) < patch or min(height, width - self.learned) < 32:
-            raise OurganError(
-                f"the photo is {width}x{height} at this step, too small for patches of {patch} pixels beside "
-                f"{width - self.learned} for validation (32 at least): use a larger photo or a smaller patch"
-            )
+        self.learned = learned_width(height, width, patch, validation_share)
         self.patch, self.noise_std, self.dihedral, self.seed = patch, noise_std, dihedral, seed
         self.degradation = degradation
         # Large images at once: their patches then have what lies beyond their borders in their pixels. The
@@ -110,6 +104,20 @@ class PhotoPatches:
             height, width = high.shape[1] // SCALE, high.shape[2] // SCALE
             low = self.low[:, top // SCALE :, left // SCALE :][:, :height, :width]
         return with_noise(low, self.noise_std, random)
+
+
+def learned_width(height: int, width: int, patch: int, validation_share: float) -> int:
+    """Pixels of the width that patches are cut from, at the left; no patch reaches into the strip beside.
+
+    Raises OurganError where no patch fits, or the strip is under 32 pixels.
+    """
+    learned = int(width * (1 - validation_share)) // SCALE * SCALE
+    if min(height, learned) < patch or min(height, width - learned) < 32:
+        raise OurganError(
+            f"the photo is {width}x{height} at this step, too small for patches of {patch} pixels beside "
+            f"{width - learned} for validation (32 at least): use a larger photo or a smaller patch"
+        )
+    return learned
 
 
 class FolderPatches:

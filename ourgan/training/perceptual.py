@@ -24,8 +24,8 @@ VGG19 = {
     "conv4_4": (25, 1.0),
     "conv5_4": (34, 1.0),
 }
-# VGG16 has a convolution less in its last three blocks: the last of each stands for the last of VGG19's, and
-# ST-LPIPS adds a blur after each pooling. The divisors are standard deviations over the photos in data/photos:
+# VGG16 has a convolution less in its last three blocks, so the last of each stands for VGG19's, and ST-LPIPS
+# adds a blur after each pooling. The divisors are standard deviations over the photos in data/photos:
 # undivided, conv5_4 would be a hundred times the other terms of the loss.
 VGG16 = {
     "conv1_2": (2, 0.22),

@@ -99,8 +99,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(404, headers={"X-Error-Code": "RevisionNotFound"})
         self._json(repository.info(commit))
 
-    def tree(self, name: str, revision: str, body: bytes) -> None:
-        if (repository := self._readable("model", name)) is not None:
+    def tree(self, kind: str, name: str, revision: str, body: bytes) -> None:
+        if (repository := self._readable(KINDS[kind], name)) is not None:
             commit = repository.at(revision)
             assert commit is not None
             self._json(repository.tree(commit))
@@ -213,7 +213,7 @@ REPO = r"([\w.-]+/[\w.-]+)"
 ROUTES = (
     ("HEAD GET", rf"/(datasets/|spaces/)?{REPO}/resolve/([^/]+)/(.+)", Handler.resolve),
     ("GET", rf"/api/(models|datasets|spaces)/{REPO}(?:/revision/(.+))?", Handler.info),
-    ("GET", rf"/api/models/{REPO}/tree/(.+)", Handler.tree),
+    ("GET", rf"/api/(models|datasets)/{REPO}/tree/(.+)", Handler.tree),
     ("GET", r"/api/whoami-v2", Handler.whoami),
     ("POST", r"/api/validate-yaml", Handler.validate_yaml),
     ("POST", r"/api/repos/create", Handler.create),

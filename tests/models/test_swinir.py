@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from spandrel import ModelLoader
+from spandrel.architectures import SwinIR as spandrel_swinir
 from torch import Tensor, nn
 
 from ourgan.models.swinir import RGB_MEAN, SwinIR
@@ -96,8 +97,20 @@ def test_official_files_load_strictly_and_come_back(tmp_path: Path) -> None:
     network = small()
     save_file(network.state_dict(), tmp_path / "network.safetensors")
     held = load_file(tmp_path / "network.safetensors")
+    # Not the loaded one: that would hold whatever the file says about positions and masks.
+    fresh = spandrel_swinir.SwinIR(
+        embed_dim=12,
+        depths=[2, 3],
+        num_heads=[2, 2],
+        window_size=8,
+        mlp_ratio=2,
+        upscale=4,
+        upsampler="nearest+conv",
+    )
+    assert set(fresh.state_dict()) == set(held)
+    for name, value in fresh.named_buffers():
+        assert torch.equal(value, held[name]), name
     theirs = ModelLoader().load_from_file(tmp_path / "network.safetensors").model
-    assert set(theirs.state_dict()) == set(held)
     for name, value in theirs.state_dict().items():
         assert torch.equal(value, held[name]), name
     other = small(seed=5)
