@@ -32,3 +32,17 @@ def convolution_ceiling(dtype: torch.dtype, size: int = 256) -> float:
             seconds = median_seconds(lambda x=x, weight=weight: F.conv2d(x, weight, padding=1))
         best = max(best, 2 * 9 * 64 * 64 * size * size / seconds)
     return best
+
+
+def alternating_medians(
+    runs: dict[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1
+) -> dict[str, float]:
+    """Median seconds of each call, taken in turns, so that a slow minute of the machine hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warm_up + repeats):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn >= warm_up:
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in times.items()}

@@ -1,9 +1,9 @@
-"""RRDBNet on the CPU: share of the convolution ceiling, and the memory of a subregion.
+"""RRDBNet and SwinIR on the CPU: share of the convolution ceiling, SwinIR against spandrel's, and memory.
 
     python benchmarks/super_resolution.py [--threads 2]
 
-Memory is the peak of a child process that upscales one tile, less that of one that upscales a tiny one,
-for each output pixel: the constants in ourgan/synthesis/pipeline.py.
+SwinIR in bfloat16 is compared with spandrel's under bfloat16 autocast, alternating in one process, with the
+same weights. Memory is the peak of a child process that upscales one tile, less that of a tiny one, for each output pixel: the constants in ourgan/synthesis/networks.py.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import argparse
 import subprocess
 import sys
 
+import spandrel
 import torch
-from ceilings import convolution_ceiling, median_seconds
+from ceilings import alternating_medians, convolution_ceiling, median_seconds
+from torch import nn
 
 from ourgan.models.rrdbnet import RRDBNet
+from ourgan.models.swinir import SwinIR
 from ourgan.provenance import device_name
 
 CHILD = """
@@ -29,14 +32,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def flop_per_pixel(network: RRDBNet) -> float:
+def flop_per_pixel(network: nn.Module) -> float:
     """Multiplications and additions for each LR pixel, counted from the layers."""
     factors = {"conv_up1": 4, "conv_up2": 16, "conv_hr": 16, "conv_last": 16}
-    return sum(
+    layers = sum(
         2 * module.weight.numel() * factors.get(name, 1)
         for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Conv2d)
+        if isinstance(module, nn.Conv2d | nn.Linear)
     )
+    if not isinstance(network, SwinIR):
+        return layers
+    attentions = sum(name.endswith("attn") for name, _ in network.named_modules())
+    return layers + attentions * 2 * 2 * network.window**2 * network.channels  # q k, and the sum over v
 
 
 def peak_bytes(size: int, dtype: str) -> int:
@@ -70,6 +77,32 @@ def main() -> None:
         base, small, large = (peak_bytes(size, name) for size in (16, 256, 384))
         for size, peak in ((256, small), (384, large)):
             print(f"  tile of {size}x{size}: {(peak - base) / (16 * size * size):.0f} bytes an output pixel")
+    swinir()
+
+
+def swinir() -> None:
+    """Print the time of a tile by SwinIR, ours and spandrel's."""
+    ours = SwinIR().eval()
+    work = flop_per_pixel(ours)
+    theirs = spandrel.ModelLoader().load_from_state_dict(dict(ours.state_dict())).model.eval()
+    ours.to(torch.bfloat16, memory_format=torch.channels_last)
+    tile = torch.rand(1, 3, 128, 128)
+
+    def run_theirs() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            theirs(tile)
+
+    with torch.no_grad():
+        half = tile.bfloat16()
+        seconds = alternating_medians({"ours": lambda: ours(half), "theirs": run_theirs})
+    ceiling = convolution_ceiling(torch.bfloat16)
+    rate = work * 128 * 128 / seconds["ours"]
+    print(f"SwinIR: {work / 1e6:.1f} MFLOP for each LR pixel")
+    print(
+        f"bfloat16: tile of 128x128 in {seconds['ours']:.2f} s, {rate / 1e9:.0f} GFLOP/s, {rate / ceiling:.0%} "
+        f"of the convolution ceiling ({ceiling / 1e9:.0f} GFLOP/s); spandrel's under autocast "
+        f"{seconds['theirs']:.2f} s, {seconds['theirs'] / seconds['ours']:.2f} times"
+    )
 
 
 if __name__ == "__main__":

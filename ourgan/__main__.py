@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns 0 done, 1 a notebook failed, 2 wrong use or bad input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "papermill", "matplotlib"):
+    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "papermill", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         result: int = arguments.run(arguments)

@@ -103,7 +103,7 @@ class SwinIR(nn.Module):
         image = (_pad(image, self.window) - mean).contiguous(memory_format=torch.channels_last)
         features = self.conv_first(image)
         tokens = self.patch_embed(features.permute(0, 2, 3, 1))
-        geometry = _geometry(*tokens.shape[1:3], self.window, tokens)
+        geometry = _geometry(tokens.shape[1], tokens.shape[2], self.window, tokens)
         for group in self.layers:
             tokens = group(tokens, geometry, self.checkpointing and torch.is_grad_enabled())
         features = features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
@@ -160,7 +160,7 @@ class AttentionLayer(nn.Module):
         """`(N, H, W, C)` to the same shape, H and W multiples of the window."""
         order, inverse = geometry.shifted if self.shift else geometry.straight
         flat = tokens.flatten(1, 2)
-        count, pixels, channels = flat.shape
+        count, channels = len(flat), flat.shape[2]
         size = max(1, CPU_GROUP // count) if flat.device.type == "cpu" else len(order)
         bias = self.attn.relative_position_bias(geometry.positions)
         parts = []

@@ -32,9 +32,20 @@ def width_of_step(step: int, photo: Tensor) -> int:
     return min(256 * 4 ** (step - 1), photo.shape[2])
 
 
+def photo_of_step(photo: Tensor, step: int) -> Tensor:
+    """The photo (3, H, W) as a step learns to make it: 1,024 pixels wide for step 2, 4,096 for step 3.
+
+    A smaller one is used as it is: the step then learns from scales that the photo has (the paper's
+    internal recurrence).
+    """
+    width = width_of_step(step, photo)
+    if width == photo.shape[2]:
+        return photo
+    return resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
+
+
 def finetune(
     photo: Tensor,
-    step: int,
     settings: SuperResolutionConfig,
     config: SuperResolutionTraining,
     run: Path,
@@ -43,23 +54,13 @@ def finetune(
     resume: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    title: str = "fine-tuning",
 ) -> tuple[nn.Module, StepFacts]:
-    """Fine-tune a step's network on a photo, (3, H, W) in [0, 1] at its full size, in the directory `run`.
+    """Fine-tune a network on a photo at a step's size, (3, H, W) in [0, 1], in the directory `run`.
 
-    The photo is shrunk to the step's output (256 -> 1,024 in step 2, 1,024 -> 4,096 in step 3); one that is
-    smaller is used as it is, so that the step learns from scales the photo has (the paper's internal
-    recurrence). Returns the network of the best validation, float32, in evaluation mode.
-
-    Raises OurganError: a photo too small, weights that do not fit, another training's checkpoint.
+    Returns the network of the best validation, float32, in evaluation mode. Raises OurganError: a photo too
+    small, weights that do not fit, another training's checkpoint, a loss that is not finite.
     """
-    width = width_of_step(step, photo)
-    if width < 256 * 4 ** (step - 1):
-        log.info(
-            "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",
-            *(step, width, 256 * 4 ** (step - 1), width // 4, width),
-        )
-    if width < photo.shape[2]:
-        photo = resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
     patches = PhotoPatches(
         photo,
         patch=config.patch,
@@ -77,18 +78,17 @@ def finetune(
         config,
         seed=seed,
         identity={
-            "step": step,
             "photo": digest(photo),
             "start": found.sha256,
             "noise_std": settings.noise_std,
         },
         device=device,
     )
-    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=f"step {step}")
+    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=title)
     # Of a file of one's own the name alone: its path is nobody else's business.
     own = found.source.startswith("file: ")
     start = f"{Path(settings.released).name} (a local file)" if own else f"{found.name} ({found.source})"
-    facts = _facts(lines, trainer, start, found.sha256, width, settings.noise_std)
+    facts = _facts(lines, trainer, start, found.sha256, photo.shape[2], settings.noise_std)
     return best, facts
 
 
@@ -108,9 +108,9 @@ def pretrain(
     """Pre-train a new network on a folder of images, L1 first, then adversarially; write `out`, safetensors.
 
     `config.l1_iterations` of `config.iterations` are L1 alone; where that is 0, the first half, as the paper
-    gives one number for both stages. All eight flips and turns are used. The run's
-    checkpoint and log lie in a directory beside `out`. `network` replaces the paper's (for trials). Returns
-    the log. Raises OurganError: no usable image, a file that exists, another training's checkpoint.
+    gives one number for both stages. All eight flips and turns are used. Checkpoint and log lie in a
+    directory beside `out`. `network` replaces the paper's (for trials). Returns the log. Raises OurganError:
+    no usable image, a file that exists, another training's checkpoint.
     """
     if out.exists():
         raise OurganError(f"{out} exists: choose another --out")

@@ -20,7 +20,7 @@ from ourgan.images import read_image
 from ourgan.synthesis.networks import fine_tuned_file, starting_network
 from ourgan.synthesis.pipeline import ModelFacts, OurGAN
 from ourgan.training.card import publish
-from ourgan.training.finetuning import finetune, save_network, width_of_step
+from ourgan.training.finetuning import finetune, photo_of_step, save_network, width_of_step
 from ourgan.training.loop import LOG, train_global_structure
 from ourgan.training.patches import learned_width
 
@@ -188,7 +188,21 @@ def _train_step(
         return
     config = profile.training(settings.backbone)
     run = out / RUN / f"sr{step}"
-    network, facts = finetune(photo, step, settings, config, run, seed=seed, resume=resume, device=device)
+    if (width := width_of_step(step, photo)) < 256 * 4 ** (step - 1):
+        log.info(
+            "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",
+            *(step, photo.shape[2], 256 * 4 ** (step - 1), width // 4, width),
+        )
+    network, facts = finetune(
+        photo_of_step(photo, step),
+        settings,
+        config,
+        run,
+        seed=seed,
+        resume=resume,
+        device=device,
+        title=f"step {step}",
+    )
     # The weights first: a config.json that names a step promises its file.
     save_network(network, out / fine_tuned_file(step))
     files.write_bytes(out / f"sr{step}-{LOG}", (run / LOG).read_bytes())

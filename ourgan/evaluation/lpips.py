@@ -1,0 +1,41 @@
+"""LPIPS with the VGG16 it was calibrated on, from the Hub or its cache; without it there is no LPIPS.
+
+`ourgan.evaluation.stlpips` is what works without a network. The two are never mixed up.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ourgan import weights
+from ourgan.errors import OurganError
+
+
+class MetricUnavailable(OurganError):
+    """A metric whose network cannot be had here; says which and why."""
+
+
+@functools.cache
+def lpips_network() -> Any:
+    """LPIPS, version 0.1, VGG16, frozen, float32. Raises MetricUnavailable."""
+    from lpips import LPIPS
+
+    try:
+        trunk = weights.load("vgg16")
+    except weights.WeightsError as error:
+        raise MetricUnavailable(f"LPIPS is absent: its VGG16 cannot be had ({error})") from error
+    network = LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random only until the next lines
+    expected = network.net.state_dict()  # slice1.0.weight, ... under torchvision's numbers
+    state = {name: trunk.state_dict[f"features.{name.split('.', 1)[1]}"] for name in expected}
+    network.net.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def lpips(first: Tensor, second: Tensor) -> float:
+    """Distance of two images (3, H, W) in [0, 1]. Raises MetricUnavailable without the true trunk."""
+    return float(lpips_network()(first[None].float(), second[None].float(), normalize=True))
