@@ -9,37 +9,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from ourgan.models.window_attention import Geometry, WindowAttention, relative_positions, window_geometry
+
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 UPSAMPLING_CHANNELS = 64
 NEGATIVE_SLOPE = 0.2
-# Not minus infinity, because released weights were trained beside this number.
-FORBIDDEN = -100.0
 # Windows taken at a time on a CPU: what they need stays in the cache, and small blocks of memory are used
 # again where large ones would be fetched from the system each time.
 CPU_GROUP = 64
 DERIVED = ("attn.relative_position_index", "attn_mask")  # the official buffers that follow from the sizes
 OFFICIAL_SIDE = 64  # pixels of the image for which official files hold `attn_mask`
-
-
-class Geometry(NamedTuple):
-    """What the windows of one size of image have in common.
-
-    `positions`: (L, L), which entry of the bias table holds for a query and a key, L pixels in a window;
-    `straight`, `shifted`: which pixels lie in each window, (windows, L), and the way back, (H * W,);
-    `mask`: (windows, 1, L, L), `FORBIDDEN` where the shift brought together what is far apart, else 0.
-    """
-
-    positions: Tensor
-    straight: tuple[Tensor, Tensor]
-    shifted: tuple[Tensor, Tensor]
-    mask: Tensor
 
 
 class SwinIR(nn.Module):
@@ -103,7 +89,7 @@ class SwinIR(nn.Module):
         image = (_pad(image, self.window) - mean).contiguous(memory_format=torch.channels_last)
         features = self.conv_first(image)
         tokens = self.patch_embed(features.permute(0, 2, 3, 1))
-        geometry = _geometry(tokens.shape[1], tokens.shape[2], self.window, tokens)
+        geometry = window_geometry(tokens.shape[1], tokens.shape[2], self.window, tokens)
         for group in self.layers:
             tokens = group(tokens, geometry, self.checkpointing and torch.is_grad_enabled())
         features = features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
@@ -173,76 +159,6 @@ class AttentionLayer(nn.Module):
         return torch.cat(parts, 1).index_select(1, inverse).view(tokens.shape)
 
 
-class WindowAttention(nn.Module):
-    """Multi-head self-attention with a learnt bias for each relative position."""
-
-    def __init__(self, channels: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.heads, self.window = heads, window
-        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.proj = nn.Linear(channels, channels)
-
-    def relative_position_bias(self, positions: Tensor) -> Tensor:
-        """`(1, heads, L, L)` from the table and `positions` (L, L)."""
-        return self.relative_position_bias_table[positions].permute(2, 0, 1).contiguous()[None]
-
-    def forward(self, windows: Tensor, bias: Tensor) -> Tensor:
-        """`(B, L, C)` to the same shape; `bias`: (1 or B, heads, L, L), added to the logits."""
-        count, length, channels = windows.shape
-        width = channels // self.heads
-        # Zeros to a multiple of 8 channels a head (30 becomes 32) change nothing, and fast kernels want it.
-        padding = -width % 8
-        weight = F.pad(self.qkv.weight.view(3 * self.heads, width, channels), (0, 0, 0, padding))
-        qkv_bias = F.pad(self.qkv.bias.view(3 * self.heads, width), (0, padding))
-        qkv = F.linear(windows, weight.flatten(0, 1), qkv_bias.flatten())
-        query, key, value = qkv.view(count, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = _attend(query, key, value, bias.to(query.dtype), width**-0.5)
-        attended: Tensor = self.proj(mixed[..., :width].transpose(1, 2).reshape(windows.shape))
-        return attended
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """softmax(scale * Q K^T + bias) V, all `(B, heads, L, width)`."""
-    if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, bias, scale=scale)
-    # The fused kernel for CPUs takes half as long again over windows this small, and has no gradient for
-    # the bias: it gives way to one that takes four times as long.
-    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-    logits = torch.add(bias, query @ key.transpose(-2, -1), alpha=scale)
-    return logits.softmax(-1) @ value
-
-
-def _geometry(height: int, width: int, window: int, like: Tensor) -> Geometry:
-    """Made anew for every image, on the device and in the type of `like`: a thousandth of the pass."""
-    shift = window // 2
-    pixels = torch.arange(height * width, device=like.device).view(height, width)
-    orders = [_partition(pixels, window), _partition(pixels.roll((-shift, -shift), (0, 1)), window)]
-    straight, shifted = ((order, order.flatten().argsort()) for order in orders)
-    # After the shift, the last half window of an axis holds what came around from its beginning.
-    rows, columns = (torch.arange(size, device=like.device) >= size - shift for size in (height, width))
-    region = _partition(2 * rows[:, None].int() + columns[None, :].int(), window)
-    mask = like.new_zeros(len(region), 1, window**2, window**2)
-    mask.masked_fill_((region[:, :, None] != region[:, None, :])[:, None], FORBIDDEN)
-    return Geometry(_relative_positions(window, like.device), straight, shifted, mask)
-
-
-def _relative_positions(window: int, device: torch.device) -> Tensor:
-    """(L, L): the row of the bias table for each query and key."""
-    index = torch.arange(window**2, device=device)
-    rows, columns = index // window, index % window
-    side = 2 * window - 1
-    return (rows[:, None] - rows + window - 1) * side + columns[:, None] - columns + window - 1
-
-
-def _partition(values: Tensor, window: int) -> Tensor:
-    """`(H, W)` to `(windows, L)`."""
-    height, width = values.shape
-    split = values.view(height // window, window, width // window, window)
-    return split.transpose(1, 2).reshape(-1, window**2)
-
-
 def _pad(image: Tensor, window: int) -> Tensor:
     """Mirror `(N, 3, H, W)` about its last row and column up to multiples of the window."""
     for axis in (2, 3):
@@ -269,10 +185,10 @@ def _add_derived(network: SwinIR, state: dict[str, Tensor], prefix: str, _: obje
         if isinstance(layer, AttentionLayer):
             table = layer.attn.relative_position_bias_table
             index, mask = (f"{prefix}{name}.{derived}" for derived in DERIVED)
-            state[index] = _relative_positions(layer.window, table.device)
+            state[index] = relative_positions(layer.window, table.device)
             if layer.shift:
                 side = OFFICIAL_SIDE - OFFICIAL_SIDE % layer.window
-                state[mask] = _geometry(side, side, layer.window, table).mask[:, 0]
+                state[mask] = window_geometry(side, side, layer.window, table).mask[:, 0]
 
 
 def _drop_derived(_: SwinIR, state: dict[str, Tensor], *__: Any) -> None:
