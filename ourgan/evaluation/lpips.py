@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ def lpips_network() -> Any:
         trunk = weights.load("vgg16")
     except weights.WeightsError as error:
         raise MetricUnavailable(f"LPIPS is absent: its VGG16 cannot be had ({error})") from error
-    network = LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random only until the next lines
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it asks torchvision in words of long ago
+        network = LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random only until the next lines
     expected = network.net.state_dict()  # slice1.0.weight, ... under torchvision's numbers
     state = {name: trunk.state_dict[f"features.{name.split('.', 1)[1]}"] for name in expected}
     network.net.load_state_dict(state)
