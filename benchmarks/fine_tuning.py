@@ -2,9 +2,10 @@
 
     python benchmarks/fine_tuning.py --work runs/fine-tuning [--profile cpu]
 
-Each network learns from the left two thirds of a photo and is judged on its right third: two photos at steps 2
-and 3, one of them at step 3 again with noise, and the two other photos at step 3. Interrupted, it goes on where it was: trainings resume, and
-what has been judged is kept in --work. About 4 minutes a training on two cores with the cpu profile.
+Each network learns from the left two thirds of a photo and is judged on its right third: two photos at steps
+2 and 3, one of them at step 3 again with noise, and the two other photos at step 3. Interrupted, it goes on
+where it was: trainings resume, and what has been judged is kept in --work. About four minutes a training on
+two cores with the cpu profile.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     python benchmarks/super_resolution.py [--threads 2]
 
 SwinIR in bfloat16 is compared with spandrel's under bfloat16 autocast, alternating in one process, with the
-same weights. Memory is the peak of a child process that upscales one tile, less that of a tiny one, for each output pixel: the constants in ourgan/synthesis/networks.py.
+same weights. Memory is the peak of a child process that upscales one tile, less that of one that upscales a
+tiny one, for each output pixel: the constants in ourgan/synthesis/networks.py.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def swinir() -> None:
     rate = work * 128 * 128 / seconds["ours"]
     print(f"SwinIR: {work / 1e6:.1f} MFLOP for each LR pixel")
     print(
-        f"bfloat16: tile of 128x128 in {seconds['ours']:.2f} s, {rate / 1e9:.0f} GFLOP/s, {rate / ceiling:.0%} "
+        f"bfloat16: tile of 128x128 in {seconds['ours']:.2f} s, {rate / 1e9:.0f} GFLOP/s, "
+        f"{rate / ceiling:.0%} "
         f"of the convolution ceiling ({ceiling / 1e9:.0f} GFLOP/s); spandrel's under autocast "
         f"{seconds['theirs']:.2f} s, {seconds['theirs'] / seconds['ours']:.2f} times"
     )

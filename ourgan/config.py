@@ -194,6 +194,7 @@ class NotebookConfig:
     erf_positions: int = 4  # output pixels per photo
     erf_photos: int = 2
     seam_crop: int = 192  # LR pixels
+    judged_crop: int = 384  # HR pixels: side of the crops that fine-tuning is judged by
     training: GlobalStructureConfig = dataclasses.field(
         default_factory=GlobalStructureConfig
     )  # what notebook 03 trains while one reads

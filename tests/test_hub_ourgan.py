@@ -13,7 +13,7 @@ import pytest
 from hub.server import TOKEN, Hub, serve
 
 from ourgan import OurGAN, OurganError
-from ourgan.synthesis.pipeline import ModelError
+from ourgan.synthesis.directory import ModelError
 
 MODEL = Path(__file__).parents[1] / "data" / "models" / "picos-de-europa"
 

@@ -58,7 +58,9 @@ def judge(upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std
     """Judge an upscaler, (3, h, w) to (3, 4h, 4w), by pairs; the LR side gets noise as in synthesis."""
     found: list[tuple[float, float, float | None, float]] = []
     for number, (low, high) in enumerate(pairs):
-        made, other = (upscaler(with_noise(low, noise_std, stream(draw, number))) for draw in (1, 2))
+        made = upscaler(with_noise(low, noise_std, stream(1, number)))
+        # Without noise there is nothing to draw twice.
+        other = upscaler(with_noise(low, noise_std, stream(2, number))) if noise_std else made
         variety = float((made - other).abs().mean()) * 255
         found.append((psnr(made, high), st_lpips(made, high), _lpips(made, high), variety))
     ratios, shift_tolerant, plain, varieties = zip(*found, strict=True)

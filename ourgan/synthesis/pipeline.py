@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ourgan import files, hub, provenance, weights
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan import hub, provenance, weights
+from ourgan.config import SuperResolutionConfig
 from ourgan.devices import best_device, compute_dtype
 from ourgan.errors import OurganError
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.synthesis.canvas import check_output, save_picture
+from ourgan.synthesis.directory import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
 from ourgan.synthesis.networks import (
     BYTES_PER_OUTPUT_PIXEL,
     Network,
@@ -33,49 +29,13 @@ from ourgan.synthesis.networks import (
 )
 from ourgan.synthesis.noise import scene_noise
 from ourgan.synthesis.tiling import TilePlan, add_noise, choose_plan, upscale
-from ourgan.tables import from_table, to_table
+from ourgan.tables import to_table
 
 log = logging.getLogger(__name__)
 
 SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
-FORMAT = 1  # of config.json
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
-
-
-class ModelError(OurganError):
-    """A model directory that cannot be used."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StepFacts:
-    """How the network of a step was fine-tuned."""
-
-    width: int  # of the photo it learned to make, in pixels
-    start: str  # the weights it began with, and where they were from
-    start_sha256: str
-    perceptual: str  # trunk of the perceptual loss
-    iterations: int
-    best_iteration: int
-    noise_std: float
-    # Of the validation strip, before and after: never learned from, but it chose `best_iteration`.
-    st_lpips: tuple[float, float]
-    psnr: tuple[float, float]
-    minutes: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelFacts:
-    """What config.json says beside the networks' sizes: where the model is from."""
-
-    photo: str = ""
-    photo_sha256: str = ""
-    credit: str = ""  # author and licence of the photo
-    profile: str = ""
-    seed: int = 0
-    minutes: float = 0.0  # of training
-    trained_on: str = ""  # device and threads
-    commit: str = ""
 
 
 class OurGAN:
@@ -131,76 +91,13 @@ class OurGAN:
                     f"{source}: no such model directory; train one with `ourgan train PHOTO --out DIR`"
                 )
             directory = hub.download_model(str(source), revision=revision)
-        path = directory / "config.json"
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            if table["format"] != FORMAT:
-                raise ModelError(
-                    f"{path}: format {table['format']}, this version reads {FORMAT}; update ourgan"
-                )
-            config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
-            super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
-            if super_resolution.weights not in ("auto", *weights.catalogue()):
-                # A file's path there would let a foreign model choose what is read here.
-                raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
-            facts = from_table(ModelFacts, table["facts"], str(path))
-            steps = {
-                int(step): from_table(StepFacts, facts_of_step, str(path))
-                for step, facts_of_step in table.get("steps", {}).items()
-            }
-            if not steps.keys() <= {2, 3, 4}:
-                raise ModelError(
-                    f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most"
-                )
-            generator = GlobalGenerator(config, float(table["aspect_ratio"]))
-            amplitudes = [float(a) for a in table["noise_amplitudes"]]
-        except FileNotFoundError:
-            raise ModelError(
-                f"{path}: missing; the directory is no model, or its training has not ended"
-            ) from None
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"{path}: not a model's configuration ({type(error).__name__}: {error})"
-            ) from None
-        for _ in amplitudes[1:]:
-            generator.grow()
-        generator.noise_amplitudes = amplitudes
-        _load_state(generator, directory / "global.safetensors")
-        for step in steps:
-            if not (directory / fine_tuned_file(step)).is_file():
-                raise ModelError(
-                    f"{directory / fine_tuned_file(step)}: missing; copy the whole model directory"
-                )
-        return cls(generator, super_resolution, facts, device, steps, directory)
+        held = read_model(directory)
+        return cls(held.generator, held.super_resolution, held.facts, device, held.steps, directory)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write config.json, global.safetensors and the steps' own weights, each whole or not at all.
-
-        Weights are stored in float16, whose rounding is eight times finer than that of the bfloat16 they
-        were trained with.
-        """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        for step in self.steps:
-            source, target = self._file(step), directory / fine_tuned_file(step)
-            if source.resolve() != target.resolve():
-                with files.atomic_path(target) as temporary:
-                    shutil.copyfile(source, temporary)
-        generator = self.generator
-        state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
-        with files.atomic_path(directory / "global.safetensors") as temporary:
-            save_file(state, temporary, metadata={"format": "pt"})
-        table = {
-            "format": FORMAT,
-            "ourgan": provenance.record()["ourgan"],
-            "aspect_ratio": generator.aspect_ratio,
-            "noise_amplitudes": generator.noise_amplitudes,
-            "global_structure": to_table(generator.config),
-            "super_resolution": to_table(self.super_resolution),
-            "facts": to_table(self.facts),
-            "steps": {str(step): to_table(facts) for step, facts in sorted(self.steps.items())},
-        }
-        files.write_json(directory / "config.json", table)
+        """Write a model directory: config.json, global.safetensors and the steps' own weights."""
+        contents = Contents(self.generator, self.super_resolution, self.facts, self.steps)
+        write_model(Path(directory), contents, self.directory)
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Put the model's directory into "user/repo" on the Hub; returns the commit's address.
@@ -349,27 +246,3 @@ class OurGAN:
             size=size,
             **what,
         )
-
-
-def _load_state(generator: GlobalGenerator, path: Path) -> None:
-    try:
-        state = load_file(path)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: missing; copy the whole model directory") from None
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged ({error}); copy it again") from None
-    expected = generator.state_dict()
-    for name, tensor in expected.items():
-        if name not in state:
-            raise ModelError(
-                f"{path}: the tensor {name} is missing; weights and config.json do not belong together"
-            )
-        if state[name].shape != tensor.shape:
-            raise ModelError(
-                f"{path}: {name} is {tuple(state[name].shape)}, config.json needs {tuple(tensor.shape)}"
-            )
-        if not torch.isfinite(state[name]).all():
-            raise ModelError(f"{path}: {name} holds NaN or infinity; this model is damaged")
-    if extra := sorted(state.keys() - expected.keys()):
-        raise ModelError(f"{path}: unknown tensor {extra[0]}; weights and config.json do not belong together")
-    generator.load_state_dict(state)

@@ -16,8 +16,8 @@ from ourgan import files, hub
 from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
 from ourgan.errors import OurganError
 from ourgan.images import resize
+from ourgan.synthesis.directory import StepFacts
 from ourgan.synthesis.networks import NETWORKS, starting_network
-from ourgan.synthesis.pipeline import StepFacts
 from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.super_resolution import SuperResolutionTrainer, digest
 from ourgan.training.super_resolution_loop import train_super_resolution

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from ourgan.config import Profile, SuperResolutionConfig
 from ourgan.devices import best_device
 from ourgan.errors import OurganError
 from ourgan.images import read_image
+from ourgan.synthesis.directory import ModelFacts
 from ourgan.synthesis.networks import fine_tuned_file, starting_network
-from ourgan.synthesis.pipeline import ModelFacts, OurGAN
+from ourgan.synthesis.pipeline import OurGAN
 from ourgan.training.card import publish
 from ourgan.training.finetuning import finetune, photo_of_step, save_network, width_of_step
 from ourgan.training.loop import LOG, train_global_structure
@@ -84,7 +86,13 @@ def train_model(
     for step in steps[1:] if steps[0] == 1 else steps:
         _train_step(model, photo, out, step, settings, profile, seed, resume, device)
         publish(model, photo, out, out / RUN / LOG)
+        # Half a gigabyte that nobody needs once the model names the step.
+        shutil.rmtree(_run(out, step), ignore_errors=True)
     return model
+
+
+def _run(out: Path, step: int) -> Path:
+    return out / RUN / f"sr{step}"
 
 
 def _settings(
@@ -187,7 +195,7 @@ def _train_step(
         model.steps[step] = dataclasses.replace(model.steps[twin], minutes=0.0)
         return
     config = profile.training(settings.backbone)
-    run = out / RUN / f"sr{step}"
+    run = _run(out, step)
     if (width := width_of_step(step, photo)) < 256 * 4 ** (step - 1):
         log.info(
             "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",

@@ -14,6 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ourgan import files
+from ourgan.training.checkpoint import CheckpointError
 from ourgan.training.errors import TrainingError
 from ourgan.training.interrupt import deferred
 from ourgan.training.super_resolution import Progress, SuperResolutionTrainer, Validation
@@ -127,6 +128,8 @@ class _State:
         meta = self.trainer.load(self.run / CHECKPOINT)
         self.best, self.waited = Validation(**meta["best"]), meta["waited"]
         self._seconds = meta["seconds"]
+        if not self.best_path.is_file():
+            raise CheckpointError(f"{self.best_path}: missing; delete {self.run} to train this step again")
         lines = [json.loads(line) for line in (self.run / LOG).read_text().splitlines()]
         self.lines = [line for line in lines if line["iteration"] <= self.trainer.iteration]
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.errors import OurganError
-from ourgan.synthesis.pipeline import ModelError, ModelFacts, OurGAN
+from ourgan.synthesis.directory import ModelError, ModelFacts
+from ourgan.synthesis.pipeline import OurGAN
 from ourgan.training.global_structure import GlobalStructureTrainer
 
 TINY = GlobalStructureConfig(
@@ -68,7 +69,7 @@ def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
     with Image.open(tmp_path / "scene.tif") as picture:
         assert np.array_equal(np.asarray(picture), pixels)
     record = json.loads((tmp_path / "scene.json").read_text())
-    assert record["seed"] == 5 and record["weights"]["source"].startswith("package")
+    assert record["seed"] == 5 and record["weights"]["step 3"]["source"].startswith("package")
     assert (tmp_path / "scene.preview.jpg").exists()
     with pytest.raises(OurganError, match="exists already"):
         model.synthesize(5, "1k", tmp_path / "scene.tif", progress=False)
