@@ -16,7 +16,7 @@ from ourgan.plots import FIRST, PRINTED, SECOND
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, circle_share
 from ourgan.training.bsrgan import bsrgan_recipe
 from ourgan.training.degradation import bicubic_downscale
-from ourgan.training.patches import stream
+from ourgan.training.patches import Pair, stream
 
 COLOURS = (PRINTED, FIRST, SECOND, "#2ca02c", "#9467bd")
 
@@ -66,6 +66,18 @@ def comparison(rows: Mapping[str, Sequence[Tensor]], columns: Sequence[str], sid
             pictures.append(picture[:, top : top + side, left : left + side])
             captions.append(f"{name}, {column}")
     return contact_sheet(pictures, len(columns), captions)
+
+
+def most_textured(pairs: Sequence[Pair], count: int, side: int = 192) -> list[Pair]:
+    """The pairs of LR and HR whose middle `side` HR pixels, which `comparison` shows, change most."""
+
+    def change(pair: Pair) -> float:
+        _, high = pair
+        top, left = ((size - min(side, size)) // 2 for size in high.shape[1:])
+        middle = high[:, top : top + side, left : left + side]
+        return float(middle.diff(dim=1).abs().mean() + middle.diff(dim=2).abs().mean())
+
+    return sorted(pairs, key=change, reverse=True)[:count]
 
 
 def draw_fields(fields: Mapping[str, EffectiveReceptiveField]) -> Figure:

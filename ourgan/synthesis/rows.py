@@ -1,0 +1,176 @@
+"""Feature maps of which only a few rows exist at a time: what a network keeps between two bands.
+
+Rows are `(n, W, C)`: the channels_last order of a convolution and the token order of an attention, so that
+neither has to move anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+class Ledger:
+    """Bytes that the maps and the workspace of one network hold, now and at most."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.peak = 0
+
+    def add(self, count: int) -> None:
+        """Note `count` bytes more, or fewer if it is negative."""
+        self.held += count
+        self.peak = max(self.peak, self.held)
+
+
+class Rows:
+    """A map of `height` x `width` pixels; its rows appear in order and go when every reader is past them.
+
+    `lag`: rows by which it stays behind the image, far from the borders, both in rows of its own size;
+    `stop`: rows that have appeared; `kept`: rows that it holds between two bands, far from the borders.
+    """
+
+    def __init__(self, height: int, width: int, channels: int, lag: int, ledger: Ledger) -> None:
+        self.height, self.width, self.channels, self.lag = height, width, channels, lag
+        self.stop = 0
+        self.kept = 0
+        self._ledger = ledger
+        self._chunks: deque[tuple[int, Tensor]] = deque()
+        self._needed: list[int] = []
+
+    @property
+    def base(self) -> Rows:
+        """The map that holds the rows: this one."""
+        return self
+
+    def reader(self, behind: int) -> int:
+        """Number of a new reader, who stays `behind` rows behind the image."""
+        self.kept = max(self.kept, behind - self.lag)
+        self._needed.append(0)
+        return len(self._needed) - 1
+
+    def append(self, rows: Tensor) -> None:
+        """Add the next rows; they belong to the map from then on."""
+        self._chunks.append((self.stop, rows))
+        self._ledger.add(rows.nbytes)
+        self.stop += len(rows)
+
+    def release(self, reader: int, first: int) -> None:
+        """Say that this reader needs no row above `first` any more."""
+        self._needed[reader] = first
+        needed = min(self._needed)
+        while self._chunks and self._chunks[0][0] + len(self._chunks[0][1]) <= needed:
+            self._ledger.add(-self._chunks.popleft()[1].nbytes)
+        if self._chunks and self._chunks[0][0] < needed:
+            start, rows = self._chunks[0]
+            rest = rows[needed - start :]
+            if len(rest) <= self.kept:  # what stays until the next band; a view would keep all of this one
+                rest = rest.clone()
+                self._chunks[0] = (needed, rest)
+                self._ledger.add(rest.nbytes)
+                self._ledger.add(-rows.nbytes)
+
+    def segments(self, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
+        """The rows [first, last) as views, each with the position of its first row."""
+        for start, rows in self._chunks:
+            low, high = max(first, start), min(last, start + len(rows))
+            if low < high:
+                yield low, rows[low - start : high - start]
+
+    def fill(self, target: Tensor, first: int, last: int) -> None:
+        """Write the rows [first, last) into `target`, zeros for those beyond the top and the bottom."""
+        if first < 0:
+            target[:-first].zero_()
+        if last > self.height:
+            target[self.height - first :].zero_()
+        for start, rows in self.segments(first, last):
+            target[start - first : start - first + len(rows)].copy_(rows)
+
+
+class Image(Rows):
+    """The image itself, mirrored on the right and at the bottom up to multiples of `multiple`: SwinIR's way.
+
+    `mean`: (3,), taken away from its pixels; its device and type are those of the rows.
+    """
+
+    def __init__(self, height: int, width: int, multiple: int, mean: Tensor, ledger: Ledger) -> None:
+        padded_height, padded_width = (size + -size % multiple for size in (height, width))
+        super().__init__(padded_height, padded_width, 3, 0, ledger)
+        self._height, self._width, self._multiple, self._mean = height, width, multiple, mean
+        self._bottom = mean.new_empty(0, padded_width, 3)
+
+    def feed(self, piece: Tensor) -> None:
+        """Add the next rows of the image, `(3, n, W)`."""
+        # A copy: whoever hands over the rows may use their memory again.
+        rows = piece.permute(1, 2, 0).to(self._mean.device, self._mean.dtype, copy=True)
+        if self.width > self._width:
+            rows = rows.index_select(1, _mirrored(self._width, self._multiple).to(rows.device))
+        rows -= self._mean
+        if self.height > self._height:
+            self._bottom = torch.cat([self._bottom, rows])[-self._multiple :]
+        self.append(rows)
+
+    def finish(self) -> None:
+        """After the last row: mirror the bottom."""
+        if self.stop < self.height:
+            missing = _mirrored(self._height, self._multiple)[self._height :]
+            places = missing - (self._height - len(self._bottom))  # in what is left of the image
+            self.append(self._bottom.index_select(0, places.to(self._bottom.device)))
+
+
+class Nearest:
+    """A map twice as high and as wide, each pixel four times: it exists only where it is written."""
+
+    def __init__(self, source: Rows) -> None:
+        self.base = source
+        self.height, self.width = 2 * source.height, 2 * source.width
+        self.channels, self.lag = source.channels, 2 * source.lag
+
+    @property
+    def stop(self) -> int:
+        """Rows that have appeared."""
+        return 2 * self.base.stop
+
+    def reader(self, behind: int) -> int:
+        """See `Rows.reader`; rows are those of the enlarged map."""
+        return self.base.reader(-(-behind // 2))
+
+    def release(self, reader: int, first: int) -> None:
+        """See `Rows.release`."""
+        self.base.release(reader, first // 2)
+
+    def fill(self, target: Tensor, first: int, last: int) -> None:
+        """See `Rows.fill`."""
+        for top in range(min(2, last - first)):
+            start = (first + top) // 2
+            for left in range(2):
+                part = target[top::2, left::2]
+                self.base.fill(part, start, start + len(part))
+
+
+class Workspace:
+    """Memory that the operators use in turn: fetched from the system once instead of for every band."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype, ledger: Ledger) -> None:
+        self._flat = torch.empty(0, device=device, dtype=dtype)
+        self.ledger = ledger
+
+    def view(self, rows: int, width: int, channels: int) -> Tensor:
+        """`(rows, width, channels)`, holding anything, until the next call."""
+        size = rows * width * channels
+        if size > self._flat.numel():
+            self.ledger.add(-self._flat.nbytes)
+            self._flat = self._flat.new_empty(0)  # give back first: both at once would be a peak
+            self._flat = self._flat.new_empty(size)
+            self.ledger.add(self._flat.nbytes)
+        return self._flat[:size].view(rows, width, channels)
+
+
+def _mirrored(size: int, multiple: int) -> Tensor:
+    """Which pixel of an axis stands at each place, after mirroring about the last one up to a multiple."""
+    period = max(2 * size - 2, 1)
+    place = torch.arange(size + -size % multiple) % period
+    return torch.minimum(place, period - place)
