@@ -21,7 +21,7 @@ from ourgan.models.window_attention import Geometry, WindowAttention, relative_p
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 UPSAMPLING_CHANNELS = 64
 NEGATIVE_SLOPE = 0.2
-# Windows taken at a time on a CPU: what they need stays in the cache, and small blocks of memory are used
+# Windows that each thread takes at a time on a CPU: what they need stays in the cache, and small blocks of memory are used
 # again where large ones would be fetched from the system each time.
 CPU_GROUP = 64
 DERIVED = ("attn.relative_position_index", "attn_mask")  # the official buffers that follow from the sizes
@@ -147,7 +147,9 @@ class AttentionLayer(nn.Module):
         order, inverse = geometry.shifted if self.shift else geometry.straight
         flat = tokens.flatten(1, 2)
         count, channels = len(flat), flat.shape[2]
-        size = max(1, CPU_GROUP // count) if flat.device.type == "cpu" else len(order)
+        size = (
+            max(1, CPU_GROUP * torch.get_num_threads() // count) if flat.device.type == "cpu" else len(order)
+        )
         bias = self.attn.relative_position_bias(geometry.positions)
         parts = []
         for places, mask in zip(order.split(size), geometry.mask.split(size), strict=True):
