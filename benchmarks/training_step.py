@@ -5,8 +5,9 @@
 Plain means what one would write first: spandrel's network, float32, no channels_last, the discriminator's two
 losses in two passes as in BasicSR. Both run in one process, alternating; batch 4.
 
-Memory is that of a step with the paper's patch and batch (Tables H.2 and H.3): the peak of a child process,
-less that of one that has built the same networks and done nothing; and what autograd keeps, by its hooks.
+Memory is that of the first step with the paper's patch and batch (Tables H.2 and H.3), in a child process:
+how far resident memory rises above that of the built networks (gradients and moments included); and what
+autograd keeps, counted by its hooks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import spandrel
 import torch
@@ -113,9 +115,9 @@ def child(backbone: str, checkpointing: str, work: str) -> None:
     if work == "kept":
         print(kept_bytes(made))
         return
-    if work == "step":
-        made.step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    made.step()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 
 
 def memory(backbone: str) -> None:
@@ -126,14 +128,14 @@ def memory(backbone: str) -> None:
     states = 16 * (count["network"] + count["discriminator"]) + 4 * count["average"]
     for checkpointing in (False, True):
         found = {}
-        for work in ("build", "step", "kept"):
+        for work in ("step", "kept"):
             command = [sys.executable, __file__, "--child", backbone, str(checkpointing), work]
             run = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ))
             found[work] = int(run.stdout.split()[-1])
         config = CONFIGS[backbone]
         print(
             f"{backbone}, patch {config.patch}, batch {config.batch_size}, bfloat16, checkpointing "
-            f"{checkpointing}: peak {(found['step'] - found['build']) / 1e9:.2f} GB over the built networks; "
+            f"{checkpointing}: a step adds {found['step'] / 1e9:.2f} GB to the resident memory; "
             f"parameters, gradients, moments and average {states / 1e9:.2f} GB; kept by autograd "
             f"{found['kept'] / 1e9:.2f} GB (the paper's training: {PAPER_GB} GB)"
         )

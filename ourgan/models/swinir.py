@@ -21,8 +21,8 @@ from ourgan.models.window_attention import Geometry, WindowAttention, relative_p
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 UPSAMPLING_CHANNELS = 64
 NEGATIVE_SLOPE = 0.2
-# Windows that each thread takes at a time on a CPU: what they need stays in the cache, and small blocks of memory are used
-# again where large ones would be fetched from the system each time.
+# Windows that each thread takes at a time on a CPU: what they need stays in the cache, and small blocks of
+# memory are used again where large ones would be fetched from the system each time.
 CPU_GROUP = 64
 DERIVED = ("attn.relative_position_index", "attn_mask")  # the official buffers that follow from the sizes
 OFFICIAL_SIDE = 64  # pixels of the image for which official files hold `attn_mask`

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ourgan.models.swinir import AttentionLayer
+from ourgan.models.swinir import CPU_GROUP, AttentionLayer
 from ourgan.models.window_attention import FORBIDDEN, Geometry, relative_positions
 from ourgan.synthesis.rows import Nearest, Rows, Workspace
 
@@ -160,10 +160,12 @@ class Attention(Operator):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def working(self) -> tuple[int, int]:
-        """See `Operator.working`: the layer's output twice more, its mask, and where its pixels go."""
-        pixels, channels = self.limit * self.output.width, self.output.channels
+        """See `Operator.working`: the layer's output twice more, its mask and places, a group of windows."""
+        pixels, channels, area = self.limit * self.output.width, self.output.channels, self.layer.window**2
         places = 16  # two geometries of two lists, eight bytes each, as numbers of two bytes
-        return pixels * channels, pixels * (2 * channels + self.layer.window**2 + places)
+        group = min(pixels, CPU_GROUP * torch.get_num_threads() * area)
+        inside = 12 * channels + 4 * self.layer.attn.heads * area  # of a pixel: keys, MLP, logits, ...
+        return pixels * channels, pixels * (2 * channels + area + places) + group * inside
 
 
 def numbers_held(image: Rows, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:

@@ -55,7 +55,7 @@ class Rows:
     def append(self, rows: Tensor) -> None:
         """Add the next rows; they belong to the map from then on."""
         self._chunks.append((self.stop, rows))
-        self._ledger.add(rows.nbytes)
+        self._ledger.add(_bytes(rows))
         self.stop += len(rows)
 
     def release(self, reader: int, first: int) -> None:
@@ -63,15 +63,15 @@ class Rows:
         self._needed[reader] = first
         needed = min(self._needed)
         while self._chunks and self._chunks[0][0] + len(self._chunks[0][1]) <= needed:
-            self._ledger.add(-self._chunks.popleft()[1].nbytes)
+            self._ledger.add(-_bytes(self._chunks.popleft()[1]))
         if self._chunks and self._chunks[0][0] < needed:
             start, rows = self._chunks[0]
             rest = rows[needed - start :]
             if len(rest) <= self.kept:  # what stays until the next band; a view would keep all of this one
                 rest = rest.clone()
                 self._chunks[0] = (needed, rest)
-                self._ledger.add(rest.nbytes)
-                self._ledger.add(-rows.nbytes)
+                self._ledger.add(_bytes(rest))
+                self._ledger.add(-_bytes(rows))
 
     def segments(self, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
         """The rows [first, last) as views, each with the position of its first row."""
@@ -174,3 +174,8 @@ def _mirrored(size: int, multiple: int) -> Tensor:
     period = max(2 * size - 2, 1)
     place = torch.arange(size + -size % multiple) % period
     return torch.minimum(place, period - place)
+
+
+def _bytes(rows: Tensor) -> int:
+    """What the tensor keeps alive: of a view, all that it is a part of."""
+    return rows.untyped_storage().nbytes()
