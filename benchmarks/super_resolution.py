@@ -23,13 +23,14 @@ from ourgan.models.swinir import SwinIR
 from ourgan.provenance import device_name
 
 CHILD = """
-import resource, sys, torch
+import sys, torch
 from ourgan.models.rrdbnet import RRDBNet
 size, dtype = int(sys.argv[1]), getattr(torch, sys.argv[2])
 network = RRDBNet().eval().to(dtype, memory_format=torch.channels_last)
 with torch.no_grad():
     network(torch.rand(1, 3, size, size, dtype=dtype))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+with open("/proc/self/status") as status:  # getrusage would begin with the peak of the parent process
+    print(next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")))
 """
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,9 +114,15 @@ def child(backbone: str, checkpointing: str, work: str) -> None:
     if work == "kept":
         print(kept_bytes(made))
         return
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = resident("VmRSS")
     made.step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(resident("VmHWM") - before)
+
+
+def resident(field: str) -> int:
+    """Bytes by a field of /proc/self/status; getrusage would begin with the peak of the parent process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
 
 
 def memory(backbone: str) -> None:

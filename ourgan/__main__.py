@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ourgan.errors import OurganError
 
+METHODS = ("auto", "stream", "tile")
 SIZES = ("1k", "4k", "16k")
 BACKBONES = ("esrgan", "swinir")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
     command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for one subregion")
-    command.add_argument("--method", default="auto", choices=("auto", "tile"))
+    command.add_argument("--method", default="auto", choices=METHODS)
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
     command.set_defaults(run=_synthesize, interrupted="nothing was written; run the same command again")
 
@@ -160,6 +161,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         arguments.out,
         width=arguments.width,
         memory_budget=arguments.memory_budget,
+        method=arguments.method,
         overwrite=arguments.overwrite,
     )
     preview = arguments.out.with_name(f"{arguments.out.stem}.preview.jpg")

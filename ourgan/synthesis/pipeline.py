@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ourgan import hub, provenance, weights
 from ourgan.config import SuperResolutionConfig
 from ourgan.devices import best_device, compute_dtype
 from ourgan.errors import OurganError
+from ourgan.images import to_uint8
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.synthesis.canvas import check_output, save_picture
 from ourgan.synthesis.directory import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
@@ -28,11 +30,13 @@ from ourgan.synthesis.networks import (
     starting_network,
 )
 from ourgan.synthesis.noise import scene_noise
+from ourgan.synthesis.streaming import choose_band, stream
 from ourgan.synthesis.tiling import TilePlan, add_noise, choose_plan, upscale
 from ourgan.tables import to_table
 
 log = logging.getLogger(__name__)
 
+METHODS = ("auto", "stream", "tile")
 SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
@@ -177,19 +181,50 @@ class OurGAN:
         *,
         out: NDArray[np.uint8] | None = None,
         memory_budget: int | None = None,
+        method: str = "tile",
         progress: bool = True,
     ) -> Tensor:
         """One step of x4 (Eq. 4 to 7): (3, H, W) in [0, 1] to (3, 4H, 4W) in [0, 1].
 
-        Noise is added to the whole image before it is split. A picture that fits the budget is not split.
+        Noise is added to the whole image before it is split. "tile": in subregions that overlap; a picture
+        that fits the budget is not split. "stream": in bands, equal to the whole image, no seam.
         """
         network, _ = self.network(step)
         std = self.super_resolution.noise_std
         noisy = add_noise(image, seed, step, std) if std else image
+        if method == "stream":
+            return self._streamed(network, noisy, step, out, memory_budget, progress)
         plan = self.plan(image.shape[1], image.shape[2], memory_budget, step=step)
         log.info("step %d: %d x %d subregions, overlap %d", step, plan.rows, plan.columns, plan.overlap)
         upscaled = upscale(network, noisy, plan, progress=progress, out=out)
         return upscaled if out is not None else upscaled.clamp_(0, 1)
+
+    def _streamed(
+        self,
+        network: Network,
+        image: Tensor,
+        step: int,
+        out: NDArray[np.uint8] | None,
+        memory_budget: int | None,
+        progress: bool,
+    ) -> Tensor:
+        height, width = image.shape[1:]
+        budget = memory_budget or self.super_resolution.tile_memory_mb * 2**20
+        band = choose_band(network, width, budget, next(network.parameters()).dtype)
+        log.info("step %d: bands of %d rows", step, band)
+        shape = (4 * height, 4 * width)
+        made = torch.empty(3, *shape) if out is None else torch.from_numpy(out).permute(2, 0, 1)
+        top = 0
+        with tqdm(total=height, desc=f"step {step}", unit="row", disable=not progress) as bar:
+            for piece in stream(network, [image], height, width, band=band):
+                bottom = top + piece.shape[1]
+                if out is None:
+                    made[:, top:bottom] = piece.clamp_(0, 1)
+                else:
+                    out[top:bottom] = to_uint8(piece)
+                bar.update((bottom - top) // 4)
+                top = bottom
+        return made
 
     def synthesize(
         self,
@@ -199,6 +234,7 @@ class OurGAN:
         *,
         width: int | None = None,
         memory_budget: int | None = None,
+        method: str = "auto",
         overwrite: bool = False,
         progress: bool = True,
     ) -> NDArray[np.uint8]:
@@ -208,12 +244,17 @@ class OurGAN:
             size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
             width: of the scene in pixels of step 1, as in `sample`.
             memory_budget: bytes that the activations of one subregion may take; the model's own when None.
+            method: "tile", overlapping subregions; "stream", bands, equal to the whole image; "auto" takes
+                tiles.
             overwrite: replace a file that exists.
 
         Raises OurganError before any work when `out` cannot be written.
         """
         if size not in SIZES:
             raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        if method not in METHODS:
+            raise OurganError(f"method '{method}': use one of {', '.join(METHODS)}")
+        method = "tile" if method == "auto" else method
         started = time.monotonic()
         height, own = self.generator.sizes[-1]
         factor = 4 ** SIZES[size]
@@ -225,10 +266,16 @@ class OurGAN:
         last = SIZES[size] + 1
         for step in range(2, last + 1):
             target = pixels if step == last else None
-            image = self.step(image, seed, step, out=target, memory_budget=memory_budget, progress=progress)
+            image = self.step(
+                image, seed, step, out=target, memory_budget=memory_budget, method=method, progress=progress
+            )
         if out is not None:
             save_picture(
-                out, pixels, self.record(seed=seed, size=size, seconds=round(time.monotonic() - started, 1))
+                out,
+                pixels,
+                self.record(
+                    seed=seed, size=size, method=method, seconds=round(time.monotonic() - started, 1)
+                ),
             )
         return pixels
 

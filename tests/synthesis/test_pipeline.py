@@ -85,6 +85,18 @@ def test_the_steps_enlarge_what_they_are_given(model: OurGAN, photo: Callable[..
     assert (back - image).abs().mean() < min((back - other).abs().mean() for other in others) / 2
 
 
+def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -> None:
+    image = model.sample(5)
+    whole, streamed = (model.step(image, 5, 2, method=m, progress=False) for m in ("tile", "stream"))
+    assert model.plan(18, 24).rows == model.plan(18, 24).columns == 1  # one subregion: the whole image
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
+    pixels = np.empty((72, 96, 3), np.uint8)
+    model.step(image, 5, 2, out=pixels, method="stream", progress=False)
+    assert np.abs(pixels / 255 - streamed.permute(1, 2, 0).numpy()).max() < 0.51 / 255
+    with pytest.raises(OurganError, match="method 'strips': use one of auto, stream, tile"):
+        model.synthesize(5, "1k", method="strips")
+
+
 def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
     image = model.sample(5)
     whole = model.step(image, 5, 2, progress=False)
