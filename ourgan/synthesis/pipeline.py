@@ -244,8 +244,8 @@ class OurGAN:
             size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
             width: of the scene in pixels of step 1, as in `sample`.
             memory_budget: bytes that the activations of one subregion may take; the model's own when None.
-            method: "tile", overlapping subregions; "stream", bands, equal to the whole image; "auto" takes
-                tiles.
+            method: "tile", overlapping subregions as in the paper; "stream", bands, equal to the whole image;
+                "auto": bands on a CPU, where they take less time and memory, tiles elsewhere.
             overwrite: replace a file that exists.
 
         Raises OurganError before any work when `out` cannot be written.
@@ -254,7 +254,9 @@ class OurGAN:
             raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
         if method not in METHODS:
             raise OurganError(f"method '{method}': use one of {', '.join(METHODS)}")
-        method = "tile" if method == "auto" else method
+        if method == "auto":
+            method = "stream" if self.device.type == "cpu" else "tile"
+            log.info("method %s: %s", method, "no seam, nothing twice" if method == "stream" else "on a GPU")
         started = time.monotonic()
         height, own = self.generator.sizes[-1]
         factor = 4 ** SIZES[size]
