@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--size", default="4k", choices=SIZES)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
-    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for one subregion")
+    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for one subregion or band")
     command.add_argument("--method", default="auto", choices=METHODS)
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
     command.set_defaults(run=_synthesize, interrupted="nothing was written; run the same command again")

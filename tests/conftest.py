@@ -20,6 +20,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_from_the_start() -> None:
+    # Fixtures of a module are made before those of its first test.
+    torch.set_num_threads(1)
+
+
 @functools.cache
 def _scaled(name: str, width: int) -> np.ndarray:
     with Image.open(PHOTOS / f"{name}.jpg") as photo:

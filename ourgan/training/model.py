@@ -76,8 +76,10 @@ def train_model(
     model = OurGAN.from_pretrained(out, device=device) if done else None
     if model is not None:
         _check_model(model, settings, photo_path, out)
+    else:
+        check_photo(photo, photo_path, profile.global_structure.sizes(photo.shape[1] / photo.shape[2]))
     if steps[-1] > 1:
-        _check_steps(photo, settings, profile)
+        _check_steps(photo, photo_path, settings, profile)
     if model is None:
         model = _train_structure(
             photo, photo_path, out, profile, settings, seed, resume, credit, device, tensorboard
@@ -118,12 +120,15 @@ def _check_model(model: OurGAN, settings: SuperResolutionConfig, photo: Path, ou
         )
 
 
-def _check_steps(photo: Tensor, settings: SuperResolutionConfig, profile: Profile) -> None:
+def _check_steps(photo: Tensor, path: Path, settings: SuperResolutionConfig, profile: Profile) -> None:
     """Refuse at once what steps 2 to 4 would refuse after an hour of step 1."""
     config = profile.training(settings.backbone)
     width = width_of_step(2, photo)  # the smallest at which the photo is learned
     height = round(photo.shape[1] * width / photo.shape[2])
-    learned_width(height, width, config.patch, config.validation_share)
+    try:
+        learned_width(height, width, config.patch, config.validation_share)
+    except OurganError as error:
+        raise OurganError(f"{path}: {error}") from None
     starting_network(settings)
 
 
@@ -146,7 +151,6 @@ def _train_structure(
     tensorboard: Path | None,
 ) -> OurGAN:
     config = profile.global_structure
-    check_photo(photo, photo_path, config.sizes(photo.shape[1] / photo.shape[2]))
     try:
         out.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out / ".writable", b"")
