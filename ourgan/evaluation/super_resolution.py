@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ourgan.devices import autocast
 from ourgan.evaluation.lpips import MetricUnavailable, lpips
 from ourgan.evaluation.stlpips import psnr, st_lpips
 from ourgan.training.degradation import bicubic_downscale
@@ -71,12 +72,11 @@ def judge(upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std
 def network_upscaler(network: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """`network` as an upscaler of one image in [0, 1]: convolutions in `dtype`, float32 on the CPU back."""
     parameter = next(network.parameters())
-    reduced = dtype != torch.float32 and parameter.dtype == torch.float32
 
     @torch.no_grad()
     def upscaler(low: Tensor) -> Tensor:
         batch = low[None].to(parameter).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(parameter.device.type, dtype if reduced else torch.bfloat16, enabled=reduced):
+        with autocast(parameter.device, dtype):
             made: Tensor = network(batch)[0]
         return made.float().clamp(0, 1).cpu()
 

@@ -6,8 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ourgan.config import SuperResolutionTraining
-from ourgan.devices import compute_dtype
+from ourgan.devices import autocast, compute_dtype
 from ourgan.evaluation.stlpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.tables import to_table
@@ -236,11 +235,8 @@ class SuperResolutionTrainer:
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, betas=self.config.betas)
 
-    @contextmanager
-    def _autocast(self) -> Iterator[None]:
-        reduced = self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype if reduced else torch.bfloat16, enabled=reduced):
-            yield
+    def _autocast(self) -> AbstractContextManager[object]:
+        return autocast(self.device, self.dtype)
 
     def _check(self, found: dict[str, float]) -> None:
         for name, value in found.items():
