@@ -11,8 +11,8 @@ from ourgan import files
 from ourgan.evaluation.coherence import distance_to_photo, diversity, row_colour_error
 from ourgan.images import contact_sheet, resize
 from ourgan.synthesis.pipeline import OurGAN
+from ourgan.training.checkpoint import LOG
 
-LOG = "log.jsonl"
 SHEET = "samples.jpg"
 SHEET_SEEDS = range(12)
 

@@ -15,7 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ourgan.errors import OurganError
-from ourgan.files import atomic_path
+from ourgan.files import atomic_path, clean_partial
+from ourgan.training.errors import TrainingError
+
+CHECKPOINT = "checkpoint.safetensors"  # in the directory of a run
+LOG = "log.jsonl"  # beside it
 
 
 class CheckpointError(OurganError):
@@ -57,6 +61,22 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         raise CheckpointError(f"{path}: not written by ourgan (its header has no 'ourgan' entry)") from None
     except (SafetensorError, ValueError, TypeError, OSError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it, or restore it from a copy") from None
+
+
+def open_run(run: Path, resume: bool) -> bool:
+    """Make the directory of a run, rid of what a killed one left; whether a checkpoint is to be continued.
+
+    Raises TrainingError for one that is there, unless `resume`.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    clean_partial(run)
+    if not (run / CHECKPOINT).exists():
+        return False
+    if not resume:
+        raise TrainingError(
+            f"{run} holds a training already: continue it with --resume, or choose another --out"
+        )
+    return True
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,14 +19,13 @@ from ourgan.config import GlobalStructureConfig
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.pixels import contact_sheet
 from ourgan.synthesis.noise import scene_noise
+from ourgan.training.checkpoint import CHECKPOINT, LOG, open_run
 from ourgan.training.errors import TrainingError
 from ourgan.training.global_structure import GlobalStructureTrainer, Progress
 from ourgan.training.interrupt import deferred
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
 LOG_EVERY = 20  # iterations
 
 
@@ -53,16 +52,11 @@ def train_global_structure(
         CheckpointError: the checkpoint is of another photo, seed or configuration.
         KeyboardInterrupt: Ctrl-C, after the state was saved.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    files.clean_partial(run)
+    resuming = open_run(run, resume)
     saved = run / CHECKPOINT
     trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
     seconds = 0.0
-    if saved.exists():
-        if not resume:
-            raise TrainingError(
-                f"{run} holds a training already: continue it with --resume, or choose another --out"
-            )
+    if resuming:
         seconds = trainer.load(saved).get("seconds", 0.0)
         log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
     history = _history(run / LOG, trainer)

@@ -22,8 +22,9 @@ from ourgan.synthesis.directory import ModelFacts
 from ourgan.synthesis.networks import fine_tuned_file, starting_network
 from ourgan.synthesis.pipeline import OurGAN
 from ourgan.training.card import publish
+from ourgan.training.checkpoint import LOG
 from ourgan.training.finetuning import finetune, photo_of_step, save_network, width_of_step
-from ourgan.training.loop import LOG, train_global_structure
+from ourgan.training.loop import train_global_structure
 from ourgan.training.patches import learned_width
 
 log = logging.getLogger(__name__)

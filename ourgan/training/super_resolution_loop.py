@@ -14,15 +14,12 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ourgan import files
-from ourgan.training.checkpoint import CheckpointError
-from ourgan.training.errors import TrainingError
+from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, open_run
 from ourgan.training.interrupt import deferred
 from ourgan.training.super_resolution import Progress, SuperResolutionTrainer, Validation
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
 LOG_EVERY = 10  # iterations
 
 
@@ -46,14 +43,9 @@ def train_super_resolution(
         CheckpointError: the checkpoint is of another photo, network, seed or configuration.
         KeyboardInterrupt: Ctrl-C, after the state was saved.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    files.clean_partial(run)
+    resuming = open_run(run, resume)
     state = _State(trainer, run)
-    if (run / CHECKPOINT).exists():
-        if not resume:
-            raise TrainingError(
-                f"{run} holds a training already: continue it with --resume, or choose another --out"
-            )
+    if resuming:
         state.load()
         log.info("%s: resuming at iteration %d", title or run, trainer.iteration)
     last_save = time.monotonic()
