@@ -18,6 +18,7 @@ from ourgan.errors import OurganError
 from ourgan.images import resize
 from ourgan.synthesis.directory import StepFacts
 from ourgan.synthesis.networks import NETWORKS, starting_network
+from ourgan.training.loop import training_minutes
 from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.super_resolution import SuperResolutionTrainer, digest
 from ourgan.training.super_resolution_loop import train_super_resolution
@@ -166,11 +167,6 @@ def _facts(
 ) -> StepFacts:
     judged = [line for line in lines if "st_lpips" in line]
     best = min(judged, key=lambda line: line["st_lpips"])
-    timed = [line for line in lines if "seconds" in line]
-    seconds, before = 0.0, 0
-    for line in timed:  # each stands for the iterations since the one before
-        seconds += line["seconds"] * (line["iteration"] - before)
-        before = line["iteration"]
     return StepFacts(
         width=width,
         start=start,
@@ -181,5 +177,5 @@ def _facts(
         noise_std=noise_std,
         st_lpips=(judged[0]["st_lpips"], best["st_lpips"]),
         psnr=(judged[0]["psnr"], best["psnr"]),
-        minutes=round(seconds / 60, 1),
+        minutes=training_minutes(lines),
     )

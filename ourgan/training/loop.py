@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,18 @@ def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int 
     device = next(generator.parameters()).device
     scenes = [generator.draw(scene_noise(seed, device))[0].float() for seed in seeds]
     return contact_sheet([scene.mul(0.5).add(0.5).clamp(0, 1).cpu() for scene in scenes], columns)
+
+
+def training_minutes(lines: Iterable[Mapping[str, float]]) -> float:
+    """Minutes of computing, from a log whose timed lines stand for the iterations since the one before."""
+    total, before = 0.0, (0, 0)
+    for line in lines:
+        if "seconds" not in line:
+            continue
+        here = (int(line.get("scale", 0)), int(line["iteration"]))
+        total += line["seconds"] * (here[1] - (before[1] if here[0] == before[0] else 0))
+        before = here
+    return round(total / 60, 1)
 
 
 def _bar(trainer: GlobalStructureTrainer, progress: bool) -> Any:

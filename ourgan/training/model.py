@@ -24,7 +24,7 @@ from ourgan.synthesis.pipeline import OurGAN
 from ourgan.training.card import publish
 from ourgan.training.checkpoint import LOG
 from ourgan.training.finetuning import finetune, photo_of_step, save_network, width_of_step
-from ourgan.training.loop import train_global_structure
+from ourgan.training.loop import train_global_structure, training_minutes
 from ourgan.training.patches import learned_width
 
 log = logging.getLogger(__name__)
@@ -236,13 +236,3 @@ def check_photo(photo: Tensor, path: Path, sizes: tuple[tuple[int, int], ...]) -
             f"{path}: {width}x{height} is too elongated (its first scale would be {first[1]}x{first[0]}): "
             "crop it to at most 4:1"
         )
-
-
-def training_minutes(lines: list[dict[str, float]]) -> float:
-    """Minutes of computing, from a log whose every line stands for the iterations since the one before."""
-    total, before = 0.0, (0, 0)
-    for line in lines:
-        here = (int(line["scale"]), int(line["iteration"]))
-        total += line["seconds"] * (here[1] - (before[1] if here[0] == before[0] else 0))
-        before = here
-    return round(total / 60, 1)
