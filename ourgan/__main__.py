@@ -83,10 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--size", default="4k", choices=SIZES)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
-    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for one subregion or band")
+    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for the whole process")
     command.add_argument("--method", default="auto", choices=METHODS)
+    command.add_argument("--resume", action="store_true", help="go on with a picture that was begun")
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
-    command.set_defaults(run=_synthesize, interrupted="nothing was written; run the same command again")
+    command.set_defaults(run=_synthesize, interrupted="continue with the same command and --resume")
 
     command = commands.add_parser("evaluate", help="compare samples with their photo")
     command.add_argument("real", type=Path, metavar="REAL")
@@ -153,19 +154,19 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     from ourgan.synthesis.canvas import check_output
     from ourgan.synthesis.pipeline import OurGAN
 
-    check_output(arguments.out, overwrite=arguments.overwrite)
+    check_output(arguments.out, overwrite=arguments.overwrite, resume=arguments.resume)
     model = OurGAN.from_pretrained(arguments.model)
-    pixels = model.synthesize(
+    model.synthesize(
         arguments.seed,
         arguments.size,
         arguments.out,
         width=arguments.width,
         memory_budget=arguments.memory_budget,
         method=arguments.method,
+        resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
-    preview = arguments.out.with_name(f"{arguments.out.stem}.preview.jpg")
-    print(f"{arguments.out}: {pixels.shape[1]}x{pixels.shape[0]} pixels; preview in {preview}")
+    print(f"{arguments.out}: done; preview in {arguments.out.with_name(f'{arguments.out.stem}.preview.jpg')}")
     return 0
 
 

@@ -20,7 +20,8 @@ from PIL import Image, ImageCms
 from ourgan.errors import OurganError
 from ourgan.files import sha256
 from ourgan.images import read_image, to_uint8
-from ourgan.synthesis.canvas import check_output, half_size, save_picture
+from ourgan.synthesis.canvas import check_output, save_picture
+from ourgan.synthesis.pyramid import half_size
 
 PHOTO = Path(__file__).parents[1] / "data/photos/picos-de-europa.jpg"
 
@@ -154,7 +155,7 @@ def test_full_disk_is_one_line_and_leaves_what_was(tmp_path, suffix, limit):
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / f"scene{suffix}"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 1
-    assert "cannot be written" in done.stderr and "nothing was changed" in done.stderr
+    assert "cannot be written" in done.stderr
     assert done.stderr.count("\n") == 1
     assert len(list(tmp_path.iterdir())) == 3
     for path in tmp_path.iterdir():
@@ -162,7 +163,7 @@ def test_full_disk_is_one_line_and_leaves_what_was(tmp_path, suffix, limit):
 
 
 def test_check_output_refuses_in_one_line(tmp_path, monkeypatch):
-    check_output(tmp_path / "scene.tif", expected_bytes=1000)
+    check_output(tmp_path / "scene.tif", shape=(10, 10))
     assert not list(tmp_path.iterdir())
 
     def refused(path: Path, words: str, **options) -> None:
@@ -172,7 +173,7 @@ def test_check_output_refuses_in_one_line(tmp_path, monkeypatch):
 
     refused(tmp_path / "scene.jpg", "written as")
     refused(tmp_path / "no" / "scene.tif", "there is no directory")
-    refused(tmp_path / "scene.tif", "MiB are free", expected_bytes=shutil.disk_usage(tmp_path).total)
+    refused(tmp_path / "scene.tif", "MiB are free", shape=(shutil.disk_usage(tmp_path).total, 1))
     for taken in ("scene.tif", "scene.json", "scene.preview.jpg"):
         (tmp_path / taken).touch()
         refused(tmp_path / "scene.tif", "exists already")

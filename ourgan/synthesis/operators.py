@@ -61,7 +61,8 @@ class Operator(ABC):
 class Convolution(Operator):
     """A 3x3 convolution of the concatenated `sources`, then a pointwise function, then scaled residuals.
 
-    `then` may work in place; `plus`: (map, s), each making map + s x result, in order.
+    `then` may work in place; `plus`: (map, s), each making map + s x result, in order; `delay`: rows by
+    which it waits longer than it must, so that its output need not be kept for a late reader.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Convolution(Operator):
         plus: Sequence[tuple[Rows, float]],
         limit: int,
         workspace: Workspace,
+        delay: int = 0,
     ) -> None:
-        reads: list[tuple[Source, int]] = [(source, 1) for source in sources]
+        reads: list[tuple[Source, int]] = [(source, 1 + delay) for source in sources]
         reads += [(residual, 0) for residual, _ in plus if residual not in sources]
-        lag = max(source.lag for source in sources) + 1
+        lag = max(source.lag for source in sources) + 1 + delay
         super().__init__(reads, module.out_channels, lag, limit, workspace)
         self.sources, self.module, self.then, self.plus = tuple(sources), module, then, plus
 

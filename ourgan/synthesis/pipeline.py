@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import logging
 import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +23,14 @@ from ourgan.devices import best_device, compute_dtype
 from ourgan.errors import OurganError
 from ourgan.images import to_uint8
 from ourgan.models.global_generator import GlobalGenerator
-from ourgan.synthesis.canvas import check_output, save_picture
+from ourgan.synthesis.canvas import Canvas, check_output
+from ourgan.synthesis.context import measured_context
+from ourgan.synthesis.cropping import Box, CropStep, crop
 from ourgan.synthesis.directory import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
-from ourgan.synthesis.networks import (
-    BYTES_PER_OUTPUT_PIXEL,
-    Network,
-    fine_tuned_file,
-    fine_tuned_network,
-    starting_network,
-)
+from ourgan.synthesis.networks import Network, fine_tuned_file, fine_tuned_network, starting_network
 from ourgan.synthesis.noise import scene_noise
-from ourgan.synthesis.streaming import choose_band, stream
-from ourgan.synthesis.tiling import TilePlan, add_noise, choose_plan, upscale
+from ourgan.synthesis.rendering import Bands, Step, Way, choose_ways, rendered, tile_plan
+from ourgan.synthesis.tiling import TilePlan
 from ourgan.tables import to_table
 
 log = logging.getLogger(__name__)
@@ -39,6 +38,10 @@ log = logging.getLogger(__name__)
 METHODS = ("auto", "stream", "tile")
 SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
+# What the process takes beside the activations of steps 2 to 4, measured at 16K on a CPU: torch with its
+# libraries (0.5 GiB), weights, step 1, a row of tiles, and what the allocator does not give back.
+PROCESS_BYTES = 1050 * 2**20
+SCENES = 4  # of step 2 that are remembered, some 10 MB each
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
 
@@ -71,6 +74,7 @@ class OurGAN:
         self.facts = facts or ModelFacts()
         self.steps = steps or {}
         self.directory = directory
+        self._scenes: dict[tuple[int, int | None], Tensor] = {}
         self._networks: dict[int, tuple[Network, weights.Weights]] = {}  # 0: of steps without their own
 
     # -- files ------------------------------------------------------------------------------------
@@ -150,6 +154,7 @@ class OurGAN:
             else:
                 network, found = starting_network(settings)
                 log.info("no fine-tuned weights for step %d: using %s (%s)", step, found.name, found.source)
+            found = dataclasses.replace(found, state_dict={})  # the network has them: not twice in memory
             dtype = compute_dtype(settings.dtype, self.device)
             self._networks[key] = network.to(self.device, dtype, memory_format=torch.channels_last), found  # type: ignore[call-overload]
         return self._networks[key]
@@ -160,18 +165,9 @@ class OurGAN:
         return self.directory / fine_tuned_file(step)
 
     def plan(self, height: int, width: int, memory_budget: int | None = None, *, step: int = 2) -> TilePlan:
-        """How an image of `height` x `width` LR pixels is cut; the budget is bytes for one subregion."""
-        network, _ = self.network(step)
-        overlap = self.super_resolution.overlap
-        return choose_plan(
-            height,
-            width,
-            scale=network.scale,
-            overlap=overlap + -overlap % network.multiple,
-            budget_bytes=memory_budget or self.super_resolution.tile_memory_mb * 2**20,
-            bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[next(network.parameters()).dtype],
-            multiple=network.multiple,
-        )
+        """How "tile" cuts an image of `height` x `width` LR pixels; see `synthesize` for the budget."""
+        overlap, budget = self.super_resolution.overlap, self._activation_budget(memory_budget)
+        return tile_plan(self._step(step), height, width, overlap, budget)
 
     def step(
         self,
@@ -179,52 +175,16 @@ class OurGAN:
         seed: int,
         step: int,
         *,
-        out: NDArray[np.uint8] | None = None,
         memory_budget: int | None = None,
         method: str = "tile",
         progress: bool = True,
     ) -> Tensor:
         """One step of x4 (Eq. 4 to 7): (3, H, W) in [0, 1] to (3, 4H, 4W) in [0, 1].
 
-        Noise is added to the whole image before it is split. "tile": in subregions that overlap; a picture
-        that fits the budget is not split. "stream": in bands, equal to the whole image, no seam.
+        Noise is added to the whole image before it is split. `method`, `memory_budget`: see `synthesize`.
         """
-        network, _ = self.network(step)
-        std = self.super_resolution.noise_std
-        noisy = add_noise(image, seed, step, std) if std else image
-        if method == "stream":
-            return self._streamed(network, noisy, step, out, memory_budget, progress)
-        plan = self.plan(image.shape[1], image.shape[2], memory_budget, step=step)
-        log.info("step %d: %d x %d subregions, overlap %d", step, plan.rows, plan.columns, plan.overlap)
-        upscaled = upscale(network, noisy, plan, progress=progress, out=out)
-        return upscaled if out is not None else upscaled.clamp_(0, 1)
-
-    def _streamed(
-        self,
-        network: Network,
-        image: Tensor,
-        step: int,
-        out: NDArray[np.uint8] | None,
-        memory_budget: int | None,
-        progress: bool,
-    ) -> Tensor:
-        height, width = image.shape[1:]
-        budget = memory_budget or self.super_resolution.tile_memory_mb * 2**20
-        band = choose_band(network, width, budget, next(network.parameters()).dtype)
-        log.info("step %d: bands of %d rows", step, band)
-        shape = (4 * height, 4 * width)
-        made = torch.empty(3, *shape) if out is None else torch.from_numpy(out).permute(2, 0, 1)
-        top = 0
-        with tqdm(total=height, desc=f"step {step}", unit="row", disable=not progress) as bar:
-            for piece in stream(network, [image], height, width, band=band):
-                bottom = top + piece.shape[1]
-                if out is None:
-                    made[:, top:bottom] = piece.clamp_(0, 1)
-                else:
-                    out[top:bottom] = to_uint8(piece)
-                bar.update((bottom - top) // 4)
-                top = bottom
-        return made
+        ways = self._ways([step], image.shape[1], image.shape[2], method, memory_budget)
+        return torch.cat(list(self._rows(image, ways, seed, 0, progress)), 1)
 
     def synthesize(
         self,
@@ -235,51 +195,132 @@ class OurGAN:
         width: int | None = None,
         memory_budget: int | None = None,
         method: str = "auto",
+        resume: bool = False,
         overwrite: bool = False,
         progress: bool = True,
-    ) -> NDArray[np.uint8]:
-        """From a seed to a picture: (H, W, 3) uint8, and in the file `out` (.tif or .png) if given.
+    ) -> NDArray[np.uint8] | Path:
+        """From a seed to a picture: (H, W, 3) uint8; or, with `out` (.tif or .png), to that file, its path.
+
+        With `out` the picture is written as it is made and never in memory as a whole.
 
         Args:
             size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
             width: of the scene in pixels of step 1, as in `sample`.
-            memory_budget: bytes that the activations of one subregion may take; the model's own when None.
-            method: "tile", overlapping subregions as in the paper; "stream", bands, equal to the whole image;
-                "auto": bands on a CPU, where they take less time and memory, tiles elsewhere.
+            memory_budget: bytes that the process (on a GPU: its memory there) may take; when None, the
+                activations of a step take what the model's `tile_memory_mb` says.
+            method: "stream", bands, equal to the whole image; "tile", overlapping subregions as in the
+                paper; "auto": bands, if they fit the budget.
+            resume: go on with what a killed run has left beside `out`; the pixels are the same.
             overwrite: replace a file that exists.
 
-        Raises OurganError before any work when `out` cannot be written.
+        Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
         """
         if size not in SIZES:
             raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
-        if method not in METHODS:
-            raise OurganError(f"method '{method}': use one of {', '.join(METHODS)}")
-        if method == "auto":
-            method = "stream" if self.device.type == "cpu" else "tile"
-            log.info("method %s: %s", method, "no seam, nothing twice" if method == "stream" else "on a GPU")
+        if out is not None:
+            check_output(out, overwrite=overwrite, resume=resume)
         started = time.monotonic()
         height, own = self.generator.sizes[-1]
+        width = width or own
         factor = 4 ** SIZES[size]
-        shape = (height * factor, (width or own) * factor, 3)
-        if out is not None:
-            check_output(out, overwrite=overwrite, expected_bytes=int(np.prod(shape)) * 3 // 2)
+        steps = range(2, SIZES[size] + 2)
+        ways = self._ways(steps, height, width, method, memory_budget)
         image = self.sample(seed, width=width)
-        pixels = np.empty(shape, np.uint8)
-        last = SIZES[size] + 1
-        for step in range(2, last + 1):
-            target = pixels if step == last else None
-            image = self.step(
-                image, seed, step, out=target, memory_budget=memory_budget, method=method, progress=progress
-            )
-        if out is not None:
-            save_picture(
-                out,
-                pixels,
-                self.record(
-                    seed=seed, size=size, method=method, seconds=round(time.monotonic() - started, 1)
-                ),
-            )
-        return pixels
+        if out is None:
+            pixels = np.empty((height * factor, width * factor, 3), np.uint8)
+            row = 0
+            for piece in self._rows(image, ways, seed, 0, progress):
+                pixels[row : row + piece.shape[1]] = to_uint8(piece)
+                row += piece.shape[1]
+            return pixels
+        record = self.record(seed=seed, size=size, methods=[_described(way) for way in ways])
+        identity = {key: record[key] for key in ("seed", "methods", "weights", "super_resolution")}
+        identity["step 1"] = hashlib.sha256(image.numpy().tobytes()).hexdigest()
+        canvas = Canvas(out, height * factor, width * factor, identity, resume=resume, overwrite=overwrite)
+        begun = canvas.rows
+        if begun:
+            log.info("%s: going on from row %d of %d", out, begun, canvas.height)
+        if begun < canvas.height:
+            for piece in self._rows(image, ways, seed, begun, progress):
+                canvas.append(to_uint8(piece))
+        seconds = round(time.monotonic() - started, 1)
+        canvas.finish(record | {"seconds": seconds, "rows_from_an_earlier_run": begun})
+        return canvas.path
+
+    def crop(
+        self,
+        seed: int = 0,
+        size: str = "16k",
+        box: Box = (0, 0, 512, 512),
+        *,
+        width: int | None = None,
+        tolerance: float = 1.0,
+    ) -> Tensor:
+        """Pixels of the picture that `synthesize` makes, without the rest of it: (3, h, w) in [0, 1].
+
+        Steps 1 and 2 are computed whole, once for each of the last few scenes, later ones for the window
+        and its surroundings alone.
+
+        Args:
+            box: (x, y, w, h), pixels of the picture.
+            tolerance: the largest difference from the whole picture that each step may bring through what
+                it does not see, in levels of 255, in float32 (in bfloat16 rounding adds its own). How many
+                pixels of context that takes is measured on the weights the first time; 0 takes all that
+                the networks reach.
+
+        Raises OurganError for an unknown size, CropError for a window that is not within the picture.
+        """
+        if size not in SIZES:
+            raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        scene = self._scene(seed, width)
+        steps = []
+        for step in range(3, SIZES[size] + 2):
+            network, found = self.network(step)
+            context = measured_context(network, scene, tolerance, sha256=found.sha256)
+            steps.append(CropStep(network, step, self.super_resolution.noise_std, context))
+        return crop(scene, seed, steps, box)
+
+    def _scene(self, seed: int, width: int | None) -> Tensor:
+        """The picture of step 2; the last few are remembered."""
+        key = (seed, width)
+        image = self._scenes.pop(key, None)
+        if image is None:
+            image = self.step(self.sample(seed, width=width), seed, 2, method="stream", progress=False)
+        self._scenes[key] = image
+        if len(self._scenes) > SCENES:
+            del self._scenes[next(iter(self._scenes))]  # the one not asked for longest
+        return image
+
+    def _step(self, step: int) -> Step:
+        return Step(step, self.network(step)[0], self.super_resolution.noise_std)
+
+    def _ways(
+        self, steps: Iterable[int], height: int, width: int, method: str, memory_budget: int | None
+    ) -> list[Way]:
+        if method not in METHODS:
+            raise OurganError(f"method '{method}': use one of {', '.join(METHODS)}")
+        ways, why = choose_ways(
+            [self._step(step) for step in steps],
+            height,
+            width,
+            method=method,
+            overlap=self.super_resolution.overlap,
+            budget_bytes=self._activation_budget(memory_budget),
+        )
+        log.info("%s", why)
+        return ways
+
+    def _activation_budget(self, memory_budget: int | None) -> int:
+        if memory_budget is None:
+            return self.super_resolution.tile_memory_mb * 2**20
+        return memory_budget - PROCESS_BYTES
+
+    def _rows(
+        self, image: Tensor, ways: Sequence[Way], seed: int, first: int, progress: bool
+    ) -> Iterator[Tensor]:
+        height = image.shape[1] * 4 ** (len(ways) - 1)
+        with tqdm(total=height, desc=f"step {ways[-1].step.step}", unit="row", disable=not progress) as bar:
+            yield from rendered(image, ways, seed, bar)(first)
 
     def record(self, *, size: str, **what: Any) -> dict[str, Any]:
         """From what a picture of this model comes."""
@@ -295,3 +336,10 @@ class OurGAN:
             size=size,
             **what,
         )
+
+
+def _described(way: Way) -> str:
+    if isinstance(way, Bands):
+        return f"bands of {way.band} rows in {way.step.dtype}"
+    plan = way.plan
+    return f"tiles of {plan.tile_height}x{plan.tile_width}, overlap {plan.overlap}, in {way.step.dtype}"

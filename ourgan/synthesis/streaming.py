@@ -35,7 +35,7 @@ from ourgan.synthesis.rows import Image, Ledger, Nearest, Rows, Workspace
 # LR rows that the enlarged maps take at a time. They are the largest maps by far, and a convolution over
 # this many of their rows is nearly as fast as one over more (96 % of it).
 TAIL_ROWS = 4
-BANDS = (64, 48, 32, 24, 16, 8)  # heights that `choose_band` tries
+BANDS = (64, 48, 32, 24, 16, 8)  # heights worth trying, where memory decides
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -79,18 +79,6 @@ def band_bytes(network: nn.Module, width: int, band: int, dtype: torch.dtype) ->
     return (numbers_held(bands.image, bands.trunk, bands.tail) + copied) * dtype.itemsize
 
 
-def choose_band(network: nn.Module, width: int, budget_bytes: int, dtype: torch.dtype) -> int:
-    """The highest band of `BANDS` within the budget. Raises StreamingError if there is none."""
-    for band in BANDS:
-        needed = band_bytes(network, width, band, dtype)
-        if needed <= budget_bytes:
-            return band
-    raise StreamingError(
-        f"bands of {band} rows {width} pixels wide need {needed:,} bytes in {dtype}, the budget is "
-        f"{budget_bytes:,}; raise it or use tiles"
-    )
-
-
 class Bands:
     """A network laid out as operators over maps of rows; for one image.
 
@@ -130,7 +118,7 @@ class Bands:
     def _rrdbnet(self, network: RRDBNet) -> Rows:
         scale = rrdbnet.RESIDUAL_SCALE
         activate = functools.partial(F.leaky_relu, negative_slope=rrdbnet.NEGATIVE_SLOPE, inplace=True)
-        features = trunk = self._convolve([self.image], network.conv_first)
+        trunk = self._convolve([self.image], network.conv_first)
         for block in _each(network.body, ResidualInResidual):
             entered = trunk
             for dense in _each(block, DenseBlock):
@@ -141,6 +129,7 @@ class Bands:
                 if dense is block.rdb3:
                     residuals.append((entered, scale))
                 trunk = self._convolve(seen, dense.conv5, plus=residuals)
+        features = self._features_again(network.conv_first, trunk)
         return self._convolve([trunk], network.conv_body, plus=[(features, 1.0)])
 
     def _swinir(self, network: SwinIR) -> Rows:
@@ -152,10 +141,19 @@ class Bands:
                 tokens = self._attend(tokens, layer)
             tokens = self._convolve([tokens], group.conv, plus=[(entered, 1.0)])
         tokens = self._map(tokens, network.norm)
+        features = self._features_again(network.conv_first, tokens)
         features = self._convolve([tokens], network.conv_after_body, plus=[(features, 1.0)])
         conv, activate = network.conv_before_upsample
         assert isinstance(conv, nn.Conv2d)
         return self._convolve([features], conv, activate)
+
+    def _features_again(self, conv: nn.Conv2d, trunk: Rows) -> Rows:
+        """The first features once more, for the outermost residual, which needs them when `trunk` is there.
+
+        Keeping them until then would take a fifth of all memory, hundreds of rows of 64 channels or more;
+        the image has 3, and this convolution is a two-thousandth of the work at most.
+        """
+        return self._convolve([self.image], conv, delay=trunk.lag - 1 - self.image.lag)
 
     def _enlarge(self, network: RRDBNet | SwinIR, features: Rows, slope: float) -> None:
         activate = functools.partial(F.leaky_relu, negative_slope=slope, inplace=True)
@@ -171,9 +169,10 @@ class Bands:
         then: Function | None = None,
         plus: Sequence[tuple[Rows, float]] = (),
         enlarged: int = 0,
+        delay: int = 0,
     ) -> Rows:
         limit = enlarged * TAIL_ROWS or self.band
-        operator = Convolution(sources, module, then, plus, limit, self._workspace)
+        operator = Convolution(sources, module, then, plus, limit, self._workspace, delay)
         (self.tail if enlarged else self.trunk).append(operator)
         return operator.output
 

@@ -7,6 +7,7 @@ Eq. 5 is that of inner subregions; those at the border are smaller.
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,10 @@ from tqdm.auto import tqdm
 from ourgan.errors import OurganError
 from ourgan.images import to_uint8
 from ourgan.synthesis.noise import noise_field
+
+log = logging.getLogger(__name__)
+
+SMALLEST = 16  # LR pixels: a side that is not halved any more
 
 
 class TilingError(OurganError):
@@ -170,21 +175,88 @@ def upscaled_tiles(
     dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[Tile, Tensor]]:
     """Each subregion of the plan, upscaled and trimmed, float32 on the CPU (Eq. 5 and 6); see `upscale`."""
-    parameter = next(network.parameters())
-    dtype = dtype or parameter.dtype
     subregions = tqdm(
         split(image, plan), total=plan.rows * plan.columns, desc="upscale", unit="tile", disable=not progress
     )
     for tile, subregion in subregions:
-        with torch.no_grad():  # not around the yield, where it would leak into the caller
-            upscaled = network(subregion.to(parameter.device, dtype)[None])[0]
-        expected = tuple(size * plan.scale for size in subregion.shape[1:])
-        if tuple(upscaled.shape[1:]) != expected:
-            raise TilingError(f"{tile} came out as {tuple(upscaled.shape[1:])}, not {expected}; check scale")
-        if not upscaled.isfinite().all():
-            # Pasting it would leave a black rectangle in a picture that took hours.
-            raise TilingError(f"{tile} has values that are not finite in {dtype}; try bfloat16 or float32")
-        yield tile, trim(upscaled, tile, plan.scale).float().cpu()
+        yield tile, upscale_tile(network, subregion, tile, plan, dtype)
+
+
+@torch.no_grad()
+def upscale_tile(
+    network: nn.Module, subregion: Tensor, tile: Tile, plan: TilePlan, dtype: torch.dtype | None = None
+) -> Tensor:
+    """One subregion (3, h + 2 alpha, w + 2 alpha), upscaled and trimmed: (3, rh, rw) float32 on the CPU.
+
+    If the memory does not suffice, it is halved until it does, with the same overlap; TilingError if that
+    does not help. Whatever else goes wrong is raised: a tile is never left out and never another's pixels.
+    """
+    try:
+        return trim(_evaluate(network, subregion, tile, plan.scale, dtype), tile, plan.scale).float().cpu()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).split("\n")[0]
+    # Not within the handler, whose traceback holds on to all that was computed.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    halves = _halves(tile, plan)
+    if halves is None:
+        raise TilingError(
+            f"a subregion of {tile.bottom - tile.top}x{tile.right - tile.left} pixels with an overlap of "
+            f"{plan.overlap} does not fit into memory ({reason}); lower the overlap or free memory"
+        )
+    log.warning("%s: out of memory, halved", tile)
+    image = torch.empty(3, *(plan.scale * n for n in (tile.bottom - tile.top, tile.right - tile.left)))
+    for half in halves:
+        (top, left, bottom, right), (y, x, _, _) = half.outer, tile.outer
+        part = upscale_tile(
+            network, subregion[:, top - y : bottom - y, left - x : right - x], half, plan, dtype
+        )
+        y, x = (half.top - tile.top) * plan.scale, (half.left - tile.left) * plan.scale
+        image[:, y : y + part.shape[1], x : x + part.shape[2]] = part
+    return image
+
+
+def _evaluate(
+    network: nn.Module, subregion: Tensor, tile: Tile, scale: int, dtype: torch.dtype | None
+) -> Tensor:
+    parameter = next(network.parameters())
+    dtype = dtype or parameter.dtype
+    upscaled: Tensor = network(subregion.to(parameter.device, dtype)[None])[0]
+    came, expected = tuple(upscaled.shape[1:]), tuple(size * scale for size in subregion.shape[1:])
+    if came != expected:
+        raise TilingError(f"{tile} came out as {came}, not {expected}; check scale")
+    if not upscaled.isfinite().all():
+        # Pasting it would leave a black rectangle in a picture that took hours.
+        raise TilingError(f"{tile} has values that are not finite in {dtype}; try bfloat16 or float32")
+    return upscaled
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _halves(tile: Tile, plan: TilePlan) -> tuple[Tile, Tile] | None:
+    """The tile in two along its longer side, each with the plan's overlap as far as the tile's own goes."""
+    top, left, bottom, right = tile.top, tile.left, tile.bottom, tile.right
+    outer_top, outer_left, outer_bottom, outer_right = tile.outer
+    tall = bottom - top >= right - left
+    start, stop = (top, bottom) if tall else (left, right)
+    middle = (start + stop) // 2
+    middle -= middle % plan.multiple
+    if middle <= start or stop - start < SMALLEST:
+        return None
+    before, after = middle + plan.overlap, middle - plan.overlap
+    if tall:
+        return (
+            Tile(top, left, middle, right, (outer_top, outer_left, min(before, outer_bottom), outer_right)),
+            Tile(middle, left, bottom, right, (max(after, outer_top), outer_left, outer_bottom, outer_right)),
+        )
+    return (
+        Tile(top, left, bottom, middle, (outer_top, outer_left, outer_bottom, min(before, outer_right))),
+        Tile(top, middle, bottom, right, (outer_top, max(after, outer_left), outer_bottom, outer_right)),
+    )
 
 
 def tile_cost(height: int, width: int, scale: int, overlap: int) -> int:

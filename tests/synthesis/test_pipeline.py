@@ -6,18 +6,22 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.errors import OurganError
+from ourgan.synthesis import canvas, pyramid
 from ourgan.synthesis.directory import ModelError, ModelFacts
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.synthesis.pipeline import PROCESS_BYTES, OurGAN
+from ourgan.synthesis.rendering import Step, bytes_in_bands
 from ourgan.training.global_structure import GlobalStructureTrainer
 
 TINY = GlobalStructureConfig(
@@ -64,15 +68,56 @@ def test_saved_and_loaded_it_draws_the_same(model: OurGAN, tmp_path: Path) -> No
 
 
 def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
-    pixels = model.synthesize(5, "4k", tmp_path / "scene.tif", progress=False)
+    path = model.synthesize(5, "4k", tmp_path / "scene.tif", progress=False)
+    pixels = model.synthesize(5, "4k", progress=False)
+    assert path == tmp_path / "scene.tif" and isinstance(pixels, np.ndarray)
     assert pixels.shape == (18 * 16, 24 * 16, 3)
     with Image.open(tmp_path / "scene.tif") as picture:
         assert np.array_equal(np.asarray(picture), pixels)
     record = json.loads((tmp_path / "scene.json").read_text())
     assert record["seed"] == 5 and record["weights"]["step 3"]["source"].startswith("package")
+    assert record["methods"][1] == "bands of 64 rows in torch.float32"
     assert (tmp_path / "scene.preview.jpg").exists()
     with pytest.raises(OurganError, match="exists already"):
         model.synthesize(5, "1k", tmp_path / "scene.tif", progress=False)
+
+
+def test_what_was_begun_goes_on_to_the_same_pixels(
+    model: OurGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (pyramid, canvas):
+        monkeypatch.setattr(module, "TILE", 64)
+    pixels = model.synthesize(5, "4k", progress=False)
+    append, drawn = canvas.Canvas.append, []
+
+    def interrupted(self: canvas.Canvas, rows: NDArray[np.uint8]) -> None:
+        append(self, rows)
+        drawn.append(len(rows))
+        if sum(drawn) > 150:
+            raise KeyboardInterrupt
+
+    for method in ("stream", "tile"):
+        path = tmp_path / f"{method}.tif"
+        steps = [Step(step, model.network(step)[0], 0) for step in (2, 3)]
+        needed = bytes_in_bands(steps, 24, 8) if method == "stream" else 900 * 16 * 50 * 40
+        options: dict[str, Any] = {"method": method, "memory_budget": PROCESS_BYTES + needed}
+        drawn.clear()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(canvas.Canvas, "append", interrupted)
+            model.synthesize(5, "4k", path, progress=False, **options)
+        with pytest.raises(OurganError, match="begun with seed 5, this is 6"):
+            model.synthesize(6, "4k", path, resume=True, progress=False, **options)
+        with pytest.raises(OurganError, match="begun with methods"):
+            model.synthesize(5, "4k", path, resume=True, progress=False, method=method)
+        model.synthesize(5, "4k", path, resume=True, progress=False, **options)
+        record = json.loads(path.with_suffix(".json").read_text())
+        assert record["rows_from_an_earlier_run"] >= 128
+        with Image.open(path) as picture:
+            again = np.asarray(picture)
+        if method == "stream":
+            assert np.abs(again.astype(int) - pixels).max() <= 1  # other bands
+        whole = model.synthesize(5, "4k", progress=False, **options)
+        assert np.array_equal(again, whole)
 
 
 def test_the_steps_enlarge_what_they_are_given(model: OurGAN, photo: Callable[..., Tensor]) -> None:
@@ -90,9 +135,6 @@ def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -
     whole, streamed = (model.step(image, 5, 2, method=m, progress=False) for m in ("tile", "stream"))
     assert model.plan(18, 24).rows == model.plan(18, 24).columns == 1  # one subregion: the whole image
     torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
-    pixels = np.empty((72, 96, 3), np.uint8)
-    model.step(image, 5, 2, out=pixels, method="stream", progress=False)
-    assert np.abs(pixels / 255 - streamed.permute(1, 2, 0).numpy()).max() < 0.51 / 255
     with pytest.raises(OurganError, match="method 'strips': use one of auto, stream, tile"):
         model.synthesize(5, "1k", method="strips")
 
@@ -100,7 +142,7 @@ def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -
 def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
     image = model.sample(5)
     whole = model.step(image, 5, 2, progress=False)
-    needed = 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
+    needed = PROCESS_BYTES + 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
     assert model.plan(18, 24, needed).columns > 1
     tiled = model.step(image, 5, 2, memory_budget=needed, progress=False)
     other = model.step(image, 6, 2, progress=False)
@@ -143,3 +185,14 @@ def test_damage_is_refused_by_name(model: OurGAN, tmp_path: Path) -> None:
         with pytest.raises(OurganError) as caught:
             OurGAN.from_pretrained(directory)
         assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_window_is_the_same_pixels_without_the_rest(model: OurGAN) -> None:
+    whole = model.synthesize(5, "4k", progress=False)
+    assert isinstance(whole, np.ndarray)
+    window = model.crop(5, "4k", (200, 100, 50, 30), tolerance=0)
+    expected = torch.from_numpy(whole[100:130, 200:250].copy()).permute(2, 0, 1) / 255
+    assert (window - expected).abs().max() < 0.51 / 255
+    assert torch.equal(model.crop(5, "1k", (0, 0, 96, 72)), model._scene(5, None))
+    with pytest.raises(OurganError, match="not within the picture, 384x288"):
+        model.crop(5, "4k", (380, 0, 5, 5))
