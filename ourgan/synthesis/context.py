@@ -83,7 +83,7 @@ def _needed(network: Network, image: Tensor, place: tuple[int, int], tolerance: 
     expected = core(LARGEST)
     for context in range(LARGEST - STRIDE, -1, -STRIDE):
         if (core(context) - expected).abs().max() * 255 > tolerance:
-            return context + STRIDE if context + STRIDE < LARGEST else reach
+            return min(context + STRIDE, reach) if context + STRIDE < LARGEST else reach
     return 0
 
 

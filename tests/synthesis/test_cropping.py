@@ -83,19 +83,19 @@ def test_context_is_measured_on_the_weights_and_remembered(
     monkeypatch.setattr(context_module, "STRIDE", 2)
     image = torch.rand(3, 90, 90, generator=torch.Generator().manual_seed(2))
     store, calls = tmp_path / "cache" / "contexts.json", []
-    contexts = [measured_context(network, image, t, sha256="a", store=store) for t in (20, 1, 0.01, 0)]
+    contexts = [measured_context(network, image, t, sha256="a", store=store) for t in (20, 0.01, 1e-4, 0)]
     assert 0 < contexts[0] < contexts[1] < contexts[2] <= contexts[3] == reach
     whole = network(image[None])[0].clamp(0, 1)[:, 100:260, 120:260]
-    for tolerance, context in zip((20, 1), contexts, strict=False):
+    for tolerance, context in zip((20, 0.01), contexts, strict=False):
         step = CropStep(network, 2, 0, context)
         difference = (crop(image, 5, [step], (120, 100, 140, 160)) - whole).abs().max() * 255
         assert difference <= 1.5 * tolerance  # measured at two other places
 
     monkeypatch.setattr(context_module, "_needed", lambda *arguments: calls.append(1) or 5)
-    assert measured_context(network, image, 1, sha256="a", store=store) == contexts[1] and not calls
-    assert measured_context(network, image, 1, sha256="b", store=store) == 5
-    for damage in ("{", "[]", '{"a 1": "b"}'):
+    assert measured_context(network, image, 0.01, sha256="a", store=store) == contexts[1] and not calls
+    assert measured_context(network, image, 0.01, sha256="b", store=store) == 5
+    for damage in ("{", "[]", '{"a 0.01": "b"}'):
         store.write_text(damage)
-        assert measured_context(network, image, 1, sha256="a", store=store) == 5
+        assert measured_context(network, image, 0.01, sha256="a", store=store) == 5
     assert len(calls) == 8  # two places each
-    assert measured_context(network, image, 1, sha256="a", store=Path("/proc/no/contexts.json")) == 5
+    assert measured_context(network, image, 0.01, sha256="a", store=Path("/proc/no/contexts.json")) == 5
