@@ -165,7 +165,7 @@ def test_unwritable_output(trained: Path, profile: Path, capsys: pytest.CaptureF
     assert "/proc" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", "/proc/scene.tif")
 
 
-def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path) -> None:
+def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "ourgan", "synthesize", str(trained), "--out", str(tmp_path / "s.tif")]
     environment = os.environ | {"OURGAN_WEIGHTS": "package", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
@@ -177,7 +177,12 @@ def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 130 and "interrupted" in rest and "Traceback" not in rest
-    assert list(tmp_path.iterdir()) == []
+    assert "--resume" in rest
+    assert [path.name for path in tmp_path.iterdir()] == [".s.tif.unfinished"]
+    line = refused(capsys, "synthesize", trained, "--out", tmp_path / "s.tif")
+    assert "begun and not finished; pass --resume" in line
+    line = refused(capsys, "synthesize", trained, "--seed", 3, "--out", tmp_path / "s.tif", "--resume")
+    assert "begun with seed 0, this is 3" in line
 
 
 def test_importing_is_light() -> None:
