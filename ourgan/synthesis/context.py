@@ -29,12 +29,12 @@ def measured_context(
     """LR pixels of context with which a window differs by at most `tolerance` levels of 255, in float32.
 
     Measured in the middle and at the busiest place of `image` (3, H, W) in [0, 1], against a context of
-    LARGEST; with `tolerance` 0, or if nothing less will do, all that the network reaches. Remembered in
-    `store` (default: `ourgan/contexts.json` in the user's cache) under the `sha256` of the weights; ""
-    remembers nothing.
+    LARGEST, or of what a smaller image has room for; with `tolerance` 0, or if nothing less will do, all
+    that the network reaches. Remembered in `store` (default: `ourgan/contexts.json` in the user's cache)
+    under the `sha256` of the weights, unless the image was too small; "" remembers nothing.
     """
     reach = theoretical(network).reach
-    if tolerance <= 0:
+    if not tolerance > 0:
         return reach
     store = store or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ourgan" / STORE
     key = f"{sha256} {tolerance:g}"
@@ -43,8 +43,23 @@ def measured_context(
         return known[key]
     log.info("measuring how much context %g levels of 255 take, once for these weights", tolerance)
     exact = copy.deepcopy(network).float()
-    context = max(_needed(exact, image, place, tolerance, reach) for place in _places(image))
-    if sha256:
+    # Contexts that go beyond the image on all sides are alike, and would seem to be enough.
+    enough = min(LARGEST, reach + -reach % STRIDE)
+    room = (min(image.shape[1:]) - CORE) // 2
+    largest = max(0, min(enough, room - room % STRIDE))
+    context = max(_needed(exact, image, place, tolerance, largest, reach) for place in _places(image))
+    if context == reach > largest:
+        log.warning(
+            "a context under %d LR pixels brings more than %g levels of 255, or the image of %dx%d is too small "
+            "to tell; using all that the network reaches, %d, which takes longer",
+            largest,
+            tolerance,
+            image.shape[2],
+            image.shape[1],
+            reach,
+        )
+    # What a small image tells holds for itself at best, and others have the same weights.
+    if sha256 and largest == enough:
         try:
             store.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(store, {**known, key: context})
@@ -67,9 +82,13 @@ def _places(image: Tensor) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def _needed(network: Network, image: Tensor, place: tuple[int, int], tolerance: float, reach: int) -> int:
-    """The least multiple of STRIDE from which on the core at `place` stays within the tolerance."""
+def _needed(
+    network: Network, image: Tensor, place: tuple[int, int], tolerance: float, largest: int, reach: int
+) -> int:
+    """The least multiple of STRIDE from which on the core at `place` stays within the tolerance.
 
+    `largest`: the context that stands for the whole image; `reach`, if nothing below it will do.
+    """
     parameter = next(network.parameters())
 
     def core(context: int) -> Tensor:
@@ -80,11 +99,13 @@ def _needed(network: Network, image: Tensor, place: tuple[int, int], tolerance: 
         y, x = 4 * (place[0] - top), 4 * (place[1] - left)
         return upscaled[:, y : y + 4 * CORE, x : x + 4 * CORE]
 
-    expected = core(LARGEST)
-    for context in range(LARGEST - STRIDE, -1, -STRIDE):
-        if (core(context) - expected).abs().max() * 255 > tolerance:
-            return min(context + STRIDE, reach) if context + STRIDE < LARGEST else reach
-    return 0
+    expected, sufficient = core(largest), largest
+    for context in range(largest - STRIDE, -1, -STRIDE):
+        # Turned around, so that values that are not numbers never suffice.
+        if not (core(context) - expected).abs().max() * 255 <= tolerance:
+            break
+        sufficient = context
+    return min(sufficient, reach) if sufficient < largest else reach
 
 
 def _read(store: Path) -> dict[str, int]:

@@ -20,7 +20,7 @@ from ourgan.synthesis.networks import BYTES_PER_OUTPUT_PIXEL, Network
 from ourgan.synthesis.noise import noise_field
 from ourgan.synthesis.receptive_field import theoretical
 from ourgan.synthesis.streaming import BANDS, StreamingError, band_bytes, stream
-from ourgan.synthesis.tiling import TilePlan, choose_plan, upscale_tile
+from ourgan.synthesis.tiling import MemoryLimit, TilePlan, choose_plan, upscale_tile
 
 RowSource = Callable[[int], Iterator[Tensor]]
 """Rows of an image from a given one on, in pieces (3, n, W)."""
@@ -84,7 +84,7 @@ class Tiles:
         """Rows of the upscaled image from `first` on, in [0, 1]."""
         plan = self.plan
         tiles = [tile for tile in plan.tiles() if plan.scale * tile.bottom > first]
-        base = tiles[0].outer[0]
+        base, limit = tiles[0].outer[0], MemoryLimit()
         noisy, held = self.step.noisy(source, seed, base), torch.empty(3, 0, plan.width)
         for top, row in itertools.groupby(tiles, key=lambda tile: tile.top):
             for index, tile in enumerate(row):
@@ -95,7 +95,7 @@ class Tiles:
                         held = torch.cat([held, next(noisy)], 1)
                     upscaled = torch.empty(3, plan.scale * (tile.bottom - top), plan.scale * plan.width)
                 subregion = held[:, : outer_bottom - base, outer_left:outer_right]
-                pixels = upscale_tile(self.step.network, subregion, tile, plan)
+                pixels = upscale_tile(self.step.network, subregion, tile, plan, limit=limit)
                 upscaled[:, :, plan.scale * tile.left : plan.scale * tile.right] = pixels
             yield upscaled[:, max(0, first - plan.scale * top) :].clamp_(0, 1)
 

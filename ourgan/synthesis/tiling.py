@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ SMALLEST = 16  # LR pixels: a side that is not halved any more
 
 class TilingError(OurganError):
     """A plan that cannot work, or a subregion that went wrong."""
+
+
+@dataclass
+class MemoryLimit:
+    """What a run has learnt: subregions of `too_large` LR pixels, overlap included, do not fit."""
+
+    too_large: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -175,43 +183,52 @@ def upscaled_tiles(
     dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[Tile, Tensor]]:
     """Each subregion of the plan, upscaled and trimmed, float32 on the CPU (Eq. 5 and 6); see `upscale`."""
+    limit = MemoryLimit()
     subregions = tqdm(
         split(image, plan), total=plan.rows * plan.columns, desc="upscale", unit="tile", disable=not progress
     )
     for tile, subregion in subregions:
-        yield tile, upscale_tile(network, subregion, tile, plan, dtype)
+        yield tile, upscale_tile(network, subregion, tile, plan, dtype, limit=limit)
 
 
 @torch.no_grad()
 def upscale_tile(
-    network: nn.Module, subregion: Tensor, tile: Tile, plan: TilePlan, dtype: torch.dtype | None = None
+    network: nn.Module,
+    subregion: Tensor,
+    tile: Tile,
+    plan: TilePlan,
+    dtype: torch.dtype | None = None,
+    *,
+    limit: MemoryLimit | None = None,
 ) -> Tensor:
     """One subregion (3, h + 2 alpha, w + 2 alpha), upscaled and trimmed: (3, rh, rw) float32 on the CPU.
 
     If the memory does not suffice, it is halved until it does, with the same overlap; TilingError if that
     does not help. Whatever else goes wrong is raised: a tile is never left out and never another's pixels.
+    `limit`: shared by the tiles of a run, so that later ones begin with a size that fits.
     """
-    try:
-        return trim(_evaluate(network, subregion, tile, plan.scale, dtype), tile, plan.scale).float().cpu()
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        reason = str(error).split("\n")[0]
-    # Not within the handler, whose traceback holds on to all that was computed.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    halves = _halves(tile, plan)
-    if halves is None:
-        raise TilingError(
-            f"a subregion of {tile.bottom - tile.top}x{tile.right - tile.left} pixels with an overlap of "
-            f"{plan.overlap} does not fit into memory ({reason}); lower the overlap or free memory"
-        )
-    log.warning("%s: out of memory, halved", tile)
+    limit = limit or MemoryLimit()
+    halves, pixels = _halves(tile, plan), subregion.shape[1] * subregion.shape[2]
+    if halves is None or pixels < limit.too_large:
+        try:
+            return _evaluate(network, subregion, tile, plan.scale, dtype)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error)
+        # Not within the handler, whose traceback holds on to all that was computed.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if halves is None:
+            raise _does_not_fit(tile, plan, reason)
+        if limit.too_large == math.inf:
+            log.warning("%s: out of memory, halved; so are later ones of that size", tile)
+        limit.too_large = pixels
     image = torch.empty(3, *(plan.scale * n for n in (tile.bottom - tile.top, tile.right - tile.left)))
     for half in halves:
         (top, left, bottom, right), (y, x, _, _) = half.outer, tile.outer
         part = upscale_tile(
-            network, subregion[:, top - y : bottom - y, left - x : right - x], half, plan, dtype
+            network, subregion[:, top - y : bottom - y, left - x : right - x], half, plan, dtype, limit=limit
         )
         y, x = (half.top - tile.top) * plan.scale, (half.left - tile.left) * plan.scale
         image[:, y : y + part.shape[1], x : x + part.shape[2]] = part
@@ -230,11 +247,21 @@ def _evaluate(
     if not upscaled.isfinite().all():
         # Pasting it would leave a black rectangle in a picture that took hours.
         raise TilingError(f"{tile} has values that are not finite in {dtype}; try bfloat16 or float32")
-    return upscaled
+    return trim(upscaled, tile, scale).float().cpu()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _does_not_fit(tile: Tile, plan: TilePlan, reason: str) -> TilingError:
+    found = re.search(r"tried to allocate ([\d.]+ \w+)", reason, re.IGNORECASE)
+    asked = f" ({found[1]} were asked for)" if found else ""
+    return TilingError(
+        f"a subregion of {tile.bottom - tile.top}x{tile.right - tile.left} pixels with an overlap of "
+        f"{plan.overlap} does not fit into memory{asked} and cannot be halved any more; use a smaller "
+        "--memory-budget, a smaller overlap or another device"
+    )
 
 
 def _halves(tile: Tile, plan: TilePlan) -> tuple[Tile, Tile] | None:
