@@ -49,15 +49,7 @@ def measured_context(
     largest = max(0, min(enough, room - room % STRIDE))
     context = max(_needed(exact, image, place, tolerance, largest, reach) for place in _places(image))
     if context == reach > largest:
-        log.warning(
-            "a context under %d LR pixels brings more than %g levels of 255, or the image of %dx%d is too small "
-            "to tell; using all that the network reaches, %d, which takes longer",
-            largest,
-            tolerance,
-            image.shape[2],
-            image.shape[1],
-            reach,
-        )
+        log.info("under %d pixels of context are not enough; taking all, %d", largest, reach)
     # What a small image tells holds for itself at best, and others have the same weights.
     if sha256 and largest == enough:
         try:
