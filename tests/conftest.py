@@ -15,6 +15,12 @@ PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 
 
 @pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test measures on a toy must never be taken for true by the person who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
     # Bit-identity is promised for equal thread counts, and the tests share the machine.
     torch.set_num_threads(1)

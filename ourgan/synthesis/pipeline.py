@@ -263,10 +263,11 @@ class OurGAN:
 
         Args:
             box: (x, y, w, h), pixels of the picture.
-            tolerance: the largest difference from the whole picture that each step may bring through what
-                it does not see, in levels of 255, in float32 (in bfloat16 rounding adds its own). How many
-                pixels of context that takes is measured on the weights the first time; 0 takes all that
-                the networks reach.
+            tolerance: about the largest difference from the whole picture that each step may bring through
+                what it does not see, in levels of 255, in float32 (in bfloat16 rounding adds its own). How
+                many pixels of context that takes is estimated at two places of the scene, the first time
+                it is asked for; elsewhere up to 1.5 times the tolerance was seen. 0 takes all that the
+                networks reach.
 
         Raises OurganError for an unknown size, CropError for a window that is not within the picture.
         """

@@ -94,8 +94,9 @@ def test_context_is_measured_on_the_weights_and_remembered(
     monkeypatch.setattr(context_module, "_needed", lambda *arguments: calls.append(1) or 5)
     assert measured_context(network, image, 0.01, sha256="a", store=store) == contexts[1] and not calls
     assert measured_context(network, image, 0.01, sha256="b", store=store) == 5
+    assert measured_context(network, image.flip(2), 0.01, sha256="a", store=store) == 5  # another picture
     for damage in ("{", "[]", '{"a 0.01": "b"}'):
         store.write_text(damage)
         assert measured_context(network, image, 0.01, sha256="a", store=store) == 5
-    assert len(calls) == 8  # two places each
+    assert len(calls) == 10  # two places each
     assert measured_context(network, image, 0.01, sha256="a", store=Path("/proc/no/contexts.json")) == 5
