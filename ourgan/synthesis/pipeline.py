@@ -267,7 +267,7 @@ class OurGAN:
                 what it does not see, in levels of 255, in float32 (in bfloat16 rounding adds its own). How
                 many pixels of context that takes is estimated at two places of the scene, the first time
                 it is asked for; elsewhere up to 1.5 times the tolerance was seen. 0 takes all that the
-                networks reach.
+                networks reach. Steps add up, and in bfloat16 sharp edges may differ by tens of levels.
 
         Raises OurganError for an unknown size, CropError for a window that is not within the picture.
         """
