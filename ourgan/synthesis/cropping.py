@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ourgan.errors import OurganError
-from ourgan.synthesis.networks import Network
-from ourgan.synthesis.noise import noise_field
+from ourgan.synthesis.rendering import Step
+from ourgan.synthesis.tiling import add_noise
 
 Box = tuple[int, int, int, int]
 """(x, y, width, height), in pixels of the picture."""
@@ -20,20 +19,11 @@ class CropError(OurganError):
     """A window that is not within the picture."""
 
 
-@dataclass(frozen=True)
-class CropStep:
-    """One step of x4. `context`: LR pixels beyond the window, on every side that has so many."""
-
-    network: Network
-    step: int
-    noise_std: float
-    context: int
-
-
-def crop(image: Tensor, seed: int, steps: Sequence[CropStep], box: Box) -> Tensor:
+def crop(image: Tensor, seed: int, steps: Sequence[tuple[Step, int]], box: Box) -> Tensor:
     """The pixels `box` of what `steps` make of `image`: (3, h, w) float32 on the CPU, in [0, 1].
 
-    `image`: (3, H, W) in [0, 1], what the first step enlarges. The window of a step is that of the step
+    `image`: (3, H, W) in [0, 1], what the first step enlarges; with each step its context, LR pixels beyond
+    the window on every side that has so many. The window of a step is that of the step
     before with its context, clipped at the true border, where the network's own padding is what the whole
     image meets as well. Equal to the whole picture if every context is the network's theoretical reach.
     Raises CropError.
@@ -47,26 +37,24 @@ def crop(image: Tensor, seed: int, steps: Sequence[CropStep], box: Box) -> Tenso
 
 
 @torch.no_grad()
-def _window(image: Tensor, seed: int, steps: Sequence[CropStep], box: Box) -> Tensor:
+def _window(image: Tensor, seed: int, steps: Sequence[tuple[Step, int]], box: Box) -> Tensor:
     x, y, w, h = box
     if not steps:
         return image[:, y : y + h, x : x + w].clone()
-    *before, last = steps
+    *before, (last, context) = steps
     scale = 4 ** len(before)
-    left, right = _outer(x, x + w, last, scale * image.shape[2])
-    top, bottom = _outer(y, y + h, last, scale * image.shape[1])
+    multiple = last.network.multiple
+    left, right = _outer(x, x + w, context, multiple, scale * image.shape[2])
+    top, bottom = _outer(y, y + h, context, multiple, scale * image.shape[1])
     window = _window(image, seed, before, (left, top, right - left, bottom - top))
-    if last.noise_std:
-        noise = noise_field(seed, last.step, bottom - top, right - left, top=top, left=left)
-        window = window + last.noise_std * noise
+    window = add_noise(window, seed, last.step, last.noise_std, top=top, left=left)
     parameter = next(last.network.parameters())
-    upscaled = last.network(window.to(parameter.device, parameter.dtype)[None])[0].float().cpu()
+    upscaled = last.network(window.to(parameter.device, last.dtype)[None])[0].float().cpu()
     y, x = y - 4 * top, x - 4 * left
     return upscaled[:, y : y + h, x : x + w].clamp(0, 1)
 
 
-def _outer(start: int, stop: int, step: CropStep, length: int) -> tuple[int, int]:
+def _outer(start: int, stop: int, context: int, multiple: int, length: int) -> tuple[int, int]:
     """LR pixels that [start, stop) of the enlarged axis takes, from whole windows to whole windows."""
-    multiple = step.network.multiple
-    first, last = start // 4 - step.context, -(-stop // 4) + step.context
+    first, last = start // 4 - context, -(-stop // 4) + context
     return max(0, first - first % multiple), min(length, last + -last % multiple)

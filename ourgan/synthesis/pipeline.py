@@ -25,7 +25,7 @@ from ourgan.images import to_uint8
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.synthesis.canvas import Canvas, check_output
 from ourgan.synthesis.context import measured_context
-from ourgan.synthesis.cropping import Box, CropStep, crop
+from ourgan.synthesis.cropping import Box, crop
 from ourgan.synthesis.directory import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
 from ourgan.synthesis.networks import Network, fine_tuned_file, fine_tuned_network, starting_network
 from ourgan.synthesis.noise import scene_noise
@@ -278,7 +278,7 @@ class OurGAN:
         for step in range(3, SIZES[size] + 2):
             network, found = self.network(step)
             context = measured_context(network, scene, tolerance, sha256=found.sha256)
-            steps.append(CropStep(network, step, self.super_resolution.noise_std, context))
+            steps.append((self._step(step), context))
         return crop(scene, seed, steps, box)
 
     def _scene(self, seed: int, width: int | None) -> Tensor:

@@ -17,10 +17,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ourgan.synthesis.networks import BYTES_PER_OUTPUT_PIXEL, Network
-from ourgan.synthesis.noise import noise_field
 from ourgan.synthesis.receptive_field import theoretical
 from ourgan.synthesis.streaming import BANDS, StreamingError, band_bytes, stream
-from ourgan.synthesis.tiling import MemoryLimit, TilePlan, choose_plan, upscale_tile
+from ourgan.synthesis.tiling import MemoryLimit, TilePlan, add_noise, choose_plan, upscale_tile
 
 RowSource = Callable[[int], Iterator[Tensor]]
 """Rows of an image from a given one on, in pieces (3, n, W)."""
@@ -42,10 +41,7 @@ class Step:
     def noisy(self, source: RowSource, seed: int, first: int) -> Iterator[Tensor]:
         """The rows of `source` from `first` on, with their noise."""
         for piece in source(first):
-            if self.noise_std:
-                noise = noise_field(seed, self.step, *piece.shape[1:], top=first, device=piece.device)
-                piece = piece + self.noise_std * noise.to(piece.dtype)
-            yield piece
+            yield add_noise(piece, seed, self.step, self.noise_std, top=first)
             first += piece.shape[1]
 
 

@@ -110,9 +110,15 @@ def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, in
     return spans
 
 
-def add_noise(image: Tensor, seed: int, step: int, std: float) -> Tensor:
-    """The image (3, H, W) in [0, 1] plus z of Eq. 4, before it is split; `std` on the same range."""
-    noise = noise_field(seed, step, image.shape[1], image.shape[2], device=image.device)
+def add_noise(image: Tensor, seed: int, step: int, std: float, *, top: int = 0, left: int = 0) -> Tensor:
+    """The image (3, H, W) in [0, 1] plus z of Eq. 4, before it is split; `std` on the same range.
+
+    `top`, `left`: where in the whole image it lies, if it is a window of it. Without noise, the image itself.
+    """
+    if not std:
+        return image
+    height, width = image.shape[1:]
+    noise = noise_field(seed, step, height, width, top=top, left=left, device=image.device)
     return image + std * noise.to(image.dtype)
 
 

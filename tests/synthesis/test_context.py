@@ -13,8 +13,9 @@ from ourgan import weights
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.synthesis import context as context_module
 from ourgan.synthesis.context import measured_context
-from ourgan.synthesis.cropping import CropStep, crop
+from ourgan.synthesis.cropping import crop
 from ourgan.synthesis.receptive_field import theoretical
+from ourgan.synthesis.rendering import Step
 from ourgan.synthesis.tiling import TilePlan, upscale
 
 
@@ -76,7 +77,7 @@ def test_an_image_too_small_to_tell_is_not_taken_for_enough(size: tuple[int, int
     assert not store.exists()  # a larger image with the same weights would be cropped with it
     whole = network(image[None])[0].clamp(0, 1)
     for x, y in ((0, 0), (4 * size[1] - 8, 4 * size[0] - 8)):
-        window = crop(image, 0, [CropStep(network, 2, 0.0, context)], (x, y, 8, 8))
+        window = crop(image, 0, [(Step(2, network, 0.0), context)], (x, y, 8, 8))
         assert (window - whole[:, y : y + 8, x : x + 8]).abs().max() * 255 < 0.02
 
 

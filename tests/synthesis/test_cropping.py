@@ -14,8 +14,9 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.synthesis import context as context_module
 from ourgan.synthesis.context import measured_context
-from ourgan.synthesis.cropping import CropError, CropStep, crop
+from ourgan.synthesis.cropping import CropError, crop
 from ourgan.synthesis.receptive_field import theoretical
+from ourgan.synthesis.rendering import Step
 from ourgan.synthesis.tiling import add_noise
 
 SIZE = (60, 37)  # larger than what the networks reach
@@ -43,8 +44,8 @@ def whole(network: nn.Module) -> Tensor:
 WHOLE = {name: whole(network) for name, network in NETWORKS.items()}
 
 
-def steps(name: str, context: int) -> list[CropStep]:
-    return [CropStep(NETWORKS[name], step, 0.1, context) for step in (2, 3)]
+def steps(name: str, context: int) -> list[tuple[Step, int]]:
+    return [(Step(step, NETWORKS[name], 0.1), context) for step in (2, 3)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -87,7 +88,7 @@ def test_context_is_measured_on_the_weights_and_remembered(
     assert 0 < contexts[0] < contexts[1] < contexts[2] <= contexts[3] == reach
     whole = network(image[None])[0].clamp(0, 1)[:, 100:260, 120:260]
     for tolerance, context in zip((20, 0.01), contexts, strict=False):
-        step = CropStep(network, 2, 0, context)
+        step = (Step(2, network, 0), context)
         difference = (crop(image, 5, [step], (120, 100, 140, 160)) - whole).abs().max() * 255
         assert difference <= 1.5 * tolerance  # measured at two other places
 
