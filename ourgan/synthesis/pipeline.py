@@ -75,6 +75,7 @@ class OurGAN:
         self.steps = steps or {}
         self.directory = directory
         self._scenes: dict[tuple[int, int | None], Tensor] = {}
+        self._contexts: dict[tuple[int, int | None, str, float], int] = {}
         self._networks: dict[int, tuple[Network, weights.Weights]] = {}  # 0: of steps without their own
 
     # -- files ------------------------------------------------------------------------------------
@@ -277,8 +278,10 @@ class OurGAN:
         steps = []
         for step in range(3, SIZES[size] + 2):
             network, found = self.network(step)
-            context = measured_context(network, scene, tolerance, sha256=found.sha256)
-            steps.append((self._step(step), context))
+            key = (seed, width, found.sha256, tolerance)
+            if key not in self._contexts:
+                self._contexts[key] = measured_context(network, scene, tolerance, sha256=found.sha256)
+            steps.append((self._step(step), self._contexts[key]))
         return crop(scene, seed, steps, box)
 
     def _scene(self, seed: int, width: int | None) -> Tensor:
