@@ -4,9 +4,10 @@
         [--repeats 3] [--tiles] [--memory 512]
 
 Whole image and bands alternate in bfloat16, between two measurements of the convolution ceiling, of which
-the higher counts. `--tiles` adds what is usual: float32 tiles of 256 pixels, overlap 10. `--memory`: LR width
-at which the peak of a child process (Linux) is compared with `band_bytes`, both less those of an image 8
-pixels wide. Threads: one, unless said otherwise; random weights.
+the higher counts. `--tiles` adds what is usual, float32 tiles of 256 pixels with overlap 10, and bfloat16
+tiles of that size with overlap 48, where x4plus leaves a mean seam under 0.15 levels (notebook 02).
+`--memory`: LR width at which the peak of a child process (Linux) is compared with `band_bytes`, both less
+those of an image 8 pixels wide. Threads: one, unless said otherwise; random weights.
 """
 
 from __future__ import annotations
@@ -67,9 +68,12 @@ def throughput(arguments: argparse.Namespace) -> None:
     for band in arguments.bands:
         runs[f"bands of {band}"] = lambda band=band: in_bands(half, image, band)
     if arguments.tiles:
-        multiple = network.multiple
-        plan = TilePlan(height, width, 256, 256, 10 + -10 % multiple, multiple=multiple)
-        runs[f"float32 tiles, overlap {plan.overlap}"] = lambda: upscale(network, image, plan, progress=False)
+        for tiled, overlap in ((network, 10), (half, 48)):
+            plan = TilePlan(
+                height, width, 256, 256, overlap + -overlap % network.multiple, multiple=network.multiple
+            )
+            name = f"{next(tiled.parameters()).dtype} tiles, overlap {plan.overlap}".removeprefix("torch.")
+            runs[name] = lambda tiled=tiled, plan=plan: upscale(tiled, image, plan, progress=False)
     ceiling = convolution_ceiling(dtype)
     seconds = alternating_medians(runs, arguments.repeats)
     ceiling = max(ceiling, convolution_ceiling(dtype))

@@ -20,7 +20,8 @@ from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.errors import OurganError
 from ourgan.synthesis import canvas, pyramid
 from ourgan.synthesis.directory import ModelError, ModelFacts
-from ourgan.synthesis.pipeline import PROCESS_BYTES, OurGAN
+from ourgan.synthesis.enlarging import PROCESS_BYTES
+from ourgan.synthesis.pipeline import OurGAN
 from ourgan.synthesis.rendering import Step, bytes_in_bands
 from ourgan.training.global_structure import GlobalStructureTrainer
 
@@ -100,7 +101,7 @@ def test_what_was_begun_goes_on_to_the_same_pixels(
         path = tmp_path / f"{method}.tif"
         steps = [Step(step, model.network(step)[0], 0) for step in (2, 3)]
         needed = bytes_in_bands(steps, 24, 8) if method == "stream" else 900 * 16 * 50 * 40
-        options: dict[str, Any] = {"method": method, "memory_budget": PROCESS_BYTES + needed}
+        options: dict[str, Any] = {"method": method, "memory_budget": PROCESS_BYTES["cpu"] + needed}
         drawn.clear()
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(canvas.Canvas, "append", interrupted)
@@ -142,7 +143,7 @@ def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -
 def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
     image = model.sample(5)
     whole = model.step(image, 5, 2, progress=False)
-    needed = PROCESS_BYTES + 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
+    needed = PROCESS_BYTES["cpu"] + 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
     assert model.plan(18, 24, needed).columns > 1
     tiled = model.step(image, 5, 2, memory_budget=needed, progress=False)
     other = model.step(image, 6, 2, progress=False)
