@@ -5,7 +5,7 @@ ONLY ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: reproduce test lint format notebooks lab clean
+.PHONY: reproduce test test-long lint format notebooks lab clean
 
 # `make .venv` is the install: done once, and again when what it installs has changed.
 .PHONY: .venv
@@ -24,6 +24,10 @@ reproduce: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Campaigns of minutes to hours: large pictures killed, memory over thousands of iterations.
+test-long: $(INSTALLED)
+	$(BIN)/python -m pytest -m long
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

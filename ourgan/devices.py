@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+import psutil
 import torch
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -31,3 +35,32 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Convolutions and products in `dtype` while parameters stay float32; nothing for float32 itself."""
     return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Bytes: of the GPU by torch's allocator, or on a CPU the resident set of this process."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    resident: int = psutil.Process().memory_info().rss
+    return resident
+
+
+@contextlib.contextmanager
+def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tuple[float, int]]]:
+    """Note `memory_in_use` every `every` seconds while the block runs: (seconds since its start, bytes)."""
+    trace: list[tuple[float, int]] = []
+    started, ended = time.monotonic(), threading.Event()
+
+    def watch() -> None:
+        while True:
+            trace.append((time.monotonic() - started, memory_in_use(device)))
+            if ended.wait(every):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield trace
+    finally:
+        ended.set()
+        watcher.join()

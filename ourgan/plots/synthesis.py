@@ -1,13 +1,20 @@
-"""The drawings of notebook 05: windows of a finished picture, pixel by pixel."""
+"""The drawings of notebook 05: windows of a finished picture, and the memory that it took."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from ourgan.images import contact_sheet, from_uint8
+from ourgan.plots import FIRST, SECOND
 from ourgan.synthesis.tiling import TilePlan
+
+Trace = Sequence[tuple[float, int]]
 
 
 def windows(pixels: NDArray[np.uint8], size: int = 400) -> Image.Image:
@@ -39,3 +46,36 @@ def seam_windows(pixels: NDArray[np.uint8], plan: TilePlan, size: int = 400) -> 
 def _sheet(pixels: NDArray[np.uint8], corners: list[tuple[int, int]], size: int) -> Image.Image:
     crops = [from_uint8(pixels[top : top + size, left : left + size]) for top, left in corners]
     return contact_sheet(crops, 3, [f"x {left:,}  y {top:,}" for top, left in corners])
+
+
+def draw_memory(traces: Mapping[str, Trace]) -> Figure:
+    """Memory in use over time, one line for each way, from `memory_trace`: (seconds, bytes)."""
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for colour, (name, trace) in zip((FIRST, SECOND), traces.items(), strict=False):
+        seconds, held = zip(*trace, strict=True)
+        axes.plot(seconds, [value / 2**30 for value in held], color=colour, label=name)
+    axes.set(xlabel="seconds", ylabel="memory in use, GiB", ylim=(0, None), xlim=(0, None))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def draw_budgets(budgets: Mapping[str, Sequence[tuple[int, int, int]]]) -> Figure:
+    """Measured peaks over the budget, for each way: (budget, predicted, measured), in bytes."""
+    figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    most = max(budget for rows in budgets.values() for budget, _, _ in rows) / 2**30
+    axes.plot([0, most], [0, most], color="black", lw=0.8, label="the budget")
+    axes.plot([0, most], [0, 1.1 * most], color="black", lw=0.8, ls=":", label="10 % more: a failure")
+    for colour, (name, rows) in zip((FIRST, SECOND), budgets.items(), strict=True):
+        budget, predicted, measured = (
+            [value / 2**30 for value in column] for column in zip(*rows, strict=True)
+        )
+        axes.plot(budget, predicted, "o--", color=colour, mfc="none", label=f"{name}, predicted")
+        axes.plot(budget, measured, "o-", color=colour, label=f"{name}, measured")
+    axes.set(
+        xlabel="memory budget, GiB",
+        ylabel="peak of the process, GiB",
+        xlim=(0.9, most * 1.05),
+        ylim=(0, None),
+    )
+    axes.legend(loc="lower right", fontsize=9)
+    return figure

@@ -19,7 +19,7 @@ from ourgan.errors import OurganError
 from ourgan.synthesis.directory import ModelError, ModelFacts, StepFacts
 from ourgan.synthesis.networks import Network, fine_tuned_file, fine_tuned_network, starting_network
 from ourgan.synthesis.overlap import measured_overlap, parse_overlap
-from ourgan.synthesis.rendering import Bands, Step, Way, choose_ways, rendered, tile_plan
+from ourgan.synthesis.rendering import Bands, Step, Way, bytes_needed, choose_ways, rendered, tile_plan
 from ourgan.synthesis.tiling import TilePlan
 from ourgan.tables import to_table
 
@@ -83,6 +83,17 @@ class Enlarger:
         """How "tile" cuts an image of `height` x `width` LR pixels; see `synthesize` for the budget."""
         overlap, budget = self.super_resolution.overlap, self._activation_budget(memory_budget)
         return tile_plan(self._step(step), height, width, overlap, budget)
+
+    def predicted_memory(
+        self, height: int, width: int, size: str, *, method: str = "auto", memory_budget: int | None = None
+    ) -> int:
+        """Bytes that `synthesize` is expected to take for a scene of `height` x `width`, process included.
+
+        An upper bound: what the process takes beside was measured at 16K, and tiles where a library reorders
+        them.
+        """
+        ways = self._ways(range(2, SIZES[size] + 2), height, width, method, memory_budget)
+        return PROCESS_BYTES[self.device.type] + bytes_needed(ways)
 
     def step(
         self,

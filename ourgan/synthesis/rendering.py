@@ -99,6 +99,22 @@ class Tiles:
 Way = Bands | Tiles
 
 
+def bytes_needed(ways: Sequence[Way]) -> int:
+    """What chained steps are expected to hold at once on a CPU, beside the networks."""
+    # Bands keep their rows from one band to the next; of tiles there is one at a time.
+    bands = [way for way in ways if isinstance(way, Bands)]
+    tiles = [
+        max((bottom - top) * (right - left) for top, left, bottom, right in (t.outer for t in plan.tiles()))
+        * plan.scale**2
+        * BYTES_PER_OUTPUT_PIXEL[way.step.dtype]
+        for way in ways
+        if isinstance(way, Tiles)
+        for plan in (way.plan,)
+    ]
+    held = sum(band_bytes(way.step.network, way.width, way.band, way.step.dtype) for way in bands)
+    return held + max(tiles, default=0)
+
+
 def choose_ways(
     steps: Sequence[Step], height: int, width: int, *, method: str, overlap: int, budget_bytes: int
 ) -> tuple[list[Way], str]:
