@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--steps", type=_steps, metavar="1,2,3", help="1: the scene; 2 to 4: super-resolution; default: 1,2,3"
     )
+    command.add_argument(
+        "--generator",
+        metavar="NAME",
+        help="of step 1: ourgan (the default), hp-vae-gan (without the coordinate) or singan",
+    )
     command.add_argument("--backbone", choices=BACKBONES, help="of steps 2 to 4; default: the profile's")
     command.add_argument(
         "--weights", metavar="NAME|FILE", help="where steps 2 to 4 start; default: released ones"
@@ -85,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
     command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for the whole process")
     command.add_argument("--method", default="auto", choices=METHODS)
+    command.add_argument(
+        "--overlap", metavar="48|erf|tolerance=1", help="of tiles; default: the model's own setting"
+    )
     command.add_argument("--resume", action="store_true", help="go on with a picture that was begun")
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
     command.set_defaults(run=_synthesize, interrupted="continue with the same command and --resume")
@@ -94,7 +102,30 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
     command.add_argument("--json", type=Path, metavar="FILE")
     command.set_defaults(run=_evaluate, interrupted="nothing was written")
+
+    command = commands.add_parser("benchmark", help="the paper's Tables 3 and 4, on the photos one has")
+    _benchmark_options(command)
+    command.set_defaults(run=_benchmark, interrupted="what is finished is kept; repeat the command to go on")
     return parser
+
+
+def _benchmark_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", default="shipped", metavar="NAME|FILE.toml", help="of photos")
+    command.add_argument("--generators", type=_names, default="ourgan,hp-vae-gan", metavar="A,B")
+    command.add_argument("--backbones", type=_names, default="esrgan", metavar="A,B", help="of steps 2 and 3")
+    command.add_argument(
+        "--models", nargs="+", default=[], metavar="[NAME=]DIR", help="beside those in data/models"
+    )
+    command.add_argument(
+        "--samples", nargs="+", default=[], metavar="NAME=DIR", help="pictures of step 1 by another program"
+    )
+    command.add_argument("--seeds", type=int, default=8, metavar="N", help="pictures of each; the paper: 50")
+    command.add_argument("--size", default="4k", metavar="1k|4k")
+    command.add_argument("--profile", default="", help="to train missing models with; default: train none")
+    command.add_argument("--fine-tune", action="store_true", help="steps 2 and 3 on each photo, too")
+    command.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR")
+    command.add_argument("--cluster", metavar="tcp://HOST:PORT|FILE.toml", help="Dask; default: this machine")
+    command.add_argument("--workers", type=int, metavar="N", help="default: one for each GPU, or core")
 
 
 # torch takes seconds to import: only the command that needs it pays.
@@ -116,6 +147,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.out,
         load_profile(arguments.profile),
         steps=arguments.steps or (1, 2, 3),
+        generator=arguments.generator,
         backbone=arguments.backbone,
         weights=arguments.weights,
         seed=arguments.seed,
@@ -163,6 +195,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         width=arguments.width,
         memory_budget=arguments.memory_budget,
         method=arguments.method,
+        overlap=arguments.overlap,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
@@ -182,6 +215,36 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             raise OurganError(f"{arguments.json}: cannot be written ({error.strerror})") from None
     print(json.dumps({k: v for k, v in report.items() if k != "samples"}, indent=2))
     return 0
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from ourgan.evaluation.benchmark import benchmark
+    from ourgan.evaluation.plan import Plan
+
+    result = benchmark(
+        Plan(
+            out=arguments.out,
+            photos=arguments.set,
+            generators=arguments.generators,
+            backbones=arguments.backbones,
+            models=tuple(arguments.models),
+            samples=tuple(arguments.samples),
+            seeds=arguments.seeds,
+            size=arguments.size,
+            profile=arguments.profile,
+            fine_tune=arguments.fine_tune,
+            cluster=arguments.cluster,
+            workers=arguments.workers,
+        )
+    )
+    for order in result["orders"]:
+        print(f"{order['metric']}, {order['first']} against {order['second']}: {order['verdict']}")
+    print(f"{arguments.out / 'table.csv'}: {len(result['rows'])} rows; also orders.csv and table.json")
+    return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in text.split(",") if name))
 
 
 def _steps(text: str) -> tuple[int, ...]:

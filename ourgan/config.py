@@ -10,8 +10,22 @@ from pathlib import Path
 
 from ourgan.tables import ConfigError, at_least, from_table, nearest, one_of
 
+GENERATORS = ("ourgan", "hp-vae-gan", "singan")  # of step 1
 BACKBONES = ("esrgan", "swinir")
 PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+NOT_IN_SINGAN = (
+    "vae_refinements",
+    "latent_channels",
+    "encoder_blocks",
+    "coordinate_encoder",
+    "coordinate_generator",
+    "coordinate_discriminator",
+    "vae_noise",
+    "learning_rate_scale",
+    "gradient_clip",
+    "kl_weight",
+    "horizontal_flip",
+)
 RELEASED = {"esrgan": "realesrgan-x4plus", "swinir": "swinir-m-x4-real"}
 
 
@@ -72,6 +86,12 @@ class GlobalStructureConfig:
             at_least("iterations", self.stage_iterations(scale), 1)
 
     @property
+    def generator(self) -> str:
+        """Which of GENERATORS this is: without a coordinate anywhere, ours is HP-VAE-GAN."""
+        coordinate = self.coordinate_encoder or self.coordinate_generator or self.coordinate_discriminator
+        return "ourgan" if coordinate else "hp-vae-gan"
+
+    @property
     def scales(self) -> int:
         """Number of scales: G_0, the VAE refinements and the GAN stages."""
         return 1 + self.vae_refinements + self.gan_stages
@@ -92,6 +112,49 @@ class GlobalStructureConfig:
         exact = [self.width * math.pow(factor, last - i) for i in range(self.scales)]
         widths = [math.ceil(w) if self.pyramid == "official" else round(w) for w in exact]
         return tuple((max(1, int(w * aspect_ratio)), w) for w in widths)
+
+
+@dataclasses.dataclass(frozen=True)
+class SinGANConfig(GlobalStructureConfig):
+    """SinGAN (Shaham et al. 2019) on the pyramid of step 1; the other defaults are the public code's."""
+
+    vae_refinements: int = 0
+    gan_stages: int = 9  # beside the coarsest scale
+    channels: int = 32  # of the first scales
+    double_every: int = 4  # scales: 32 32 32 32 64 64 64 64 128 128
+    max_channels: int = 128
+    layers: int = 3  # middle convolutions: 5 with head and tail, a receptive field of 11x11
+    latent_channels: int = 3  # the noise has an image's channels, so that G_1 can begin as a copy of G_0
+    coordinate_encoder: bool = False
+    coordinate_generator: bool = False
+    coordinate_discriminator: bool = False
+    noise_amplitude: float = 0.1  # x RMSE
+    iterations: int | tuple[int, ...] = 2000
+    batch_size: int = 1
+    decay_share: float = 0.2  # last share of a scale's iterations, which learn at a tenth of the rate
+    critic_steps: int = 3  # an iteration
+    generator_steps: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("double_every", "max_channels", "critic_steps", "generator_steps"):
+            at_least(key, getattr(self, key), 1)
+        for key in NOT_IN_SINGAN:
+            if getattr(self, key) != getattr(SinGANConfig, key):
+                raise ConfigError(f"SinGAN has no {key} to be set: leave it out")
+
+    @property
+    def generator(self) -> str:
+        """Its name among GENERATORS."""
+        return "singan"
+
+    def channels_at(self, scale: int) -> int:
+        """Width of the networks of `scale`."""
+        return min(self.channels * 2 ** (scale // self.double_every), max(self.channels, self.max_channels))
+
+    def at(self, scale: int) -> SinGANConfig:
+        """The same, with the channels of `scale`, for the networks that take a configuration."""
+        return dataclasses.replace(self, channels=self.channels_at(scale))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,12 +258,16 @@ class NotebookConfig:
     erf_photos: int = 2
     seam_crop: int = 192  # LR pixels
     judged_crop: int = 384  # HR pixels: side of the crops that fine-tuning is judged by
+    benchmark_seeds: int = 50  # pictures of each generator in the table of notebook 06
+    benchmark_size: str = "4k"
     training: GlobalStructureConfig = dataclasses.field(
         default_factory=GlobalStructureConfig
     )  # what notebook 03 trains while one reads
 
     def __post_init__(self) -> None:
         one_of("size", self.size, ("1k", "4k", "16k"))
+        one_of("benchmark_size", self.benchmark_size, ("1k", "4k"))
+        at_least("benchmark_seeds", self.benchmark_seeds, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,10 +276,25 @@ class Profile:
 
     name: str
     global_structure: GlobalStructureConfig
+    singan: SinGANConfig
     super_resolution: SuperResolutionConfig
     esrgan: SuperResolutionTraining
     swinir: SwinIRTraining
     notebooks: NotebookConfig
+
+    def structure(self, generator: str) -> GlobalStructureConfig:
+        """How step 1 learns with one of GENERATORS; raises ConfigError for another name."""
+        one_of("generator", generator, GENERATORS)
+        if generator == "singan":
+            return self.singan
+        if generator == "hp-vae-gan":
+            return dataclasses.replace(
+                self.global_structure,
+                coordinate_encoder=False,
+                coordinate_generator=False,
+                coordinate_discriminator=False,
+            )
+        return self.global_structure
 
     def training(self, backbone: str) -> SuperResolutionTraining:
         """How the network of `backbone` learns."""

@@ -212,6 +212,9 @@ def _decode_tiff(path: Path, file: IO[bytes], size: int) -> Decoded:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
+        # A tag may hold many numbers, and a tuple times a number is a longer tuple: gigabytes of it.
+        if not (isinstance(page.imagewidth, int) and isinstance(page.imagelength, int)):
+            raise ValueError("its width and height are not two numbers")
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise Image.DecompressionBombError
         photometric = _TIFF_COLOURS.get(int(page.photometric))

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ourgan.errors import OurganError
+
 PARTIAL = ".partial-"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class UnwritableError(OurganError, OSError):
+    """A file that its disk does not take."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        OSError.__init__(self, number, os.strerror(number), str(path))
+
+    def __str__(self) -> str:
+        return f"{self.filename}: cannot be written ({self.strerror}); make room there, then repeat"
 
 
 @contextlib.contextmanager
@@ -20,6 +35,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A crash at any moment leaves the previous `path` intact. The temporary name starts with
     `.partial-`, so a later run recognises and removes what a killed one left (`clean_partial`).
+    Raises UnwritableError, which is an OSError too, where the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
@@ -32,6 +48,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_directory(path.parent)
+    except Exception as error:
+        if (number := _number(error)) in FULL:
+            raise UnwritableError(path, number) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,6 +77,15 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _number(error: Exception) -> int:
+    """The operating system's number of an error, 0 where it has none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    # safetensors writes in Rust, whose errors have it in their text alone.
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else 0
 
 
 def _sync_directory(directory: Path) -> None:

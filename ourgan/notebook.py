@@ -111,7 +111,8 @@ class Notebook:
         rows = {k: v for k, v in record.items() if k not in ("facts", "alt")} | self.facts
         rows["figures"] = ", ".join(self.figures)
         cells = "".join(
-            f"<tr><th style='text-align:left'>{k}</th><td>{_plain(v)}</td></tr>" for k, v in rows.items()
+            f"<tr><th style='text-align:left'>{_plain(k)}</th><td>{_plain(v)}</td></tr>"
+            for k, v in rows.items()
         )
         display(HTML(f"<table>{cells}</table>"))
 

@@ -84,5 +84,11 @@ def one_of(key: str, value: str, known: tuple[str, ...]) -> None:
 
 def at_least(key: str, value: float, least: float) -> None:
     """Raise ConfigError for a `value` under `least`."""
-    if value < least:
+    if not value >= least:  # NaN is not
         raise ConfigError(f"{key} is {value}: it must be at least {least}")
+
+
+def at_most(key: str, value: float, most: float) -> None:
+    """Raise ConfigError for a `value` above `most`."""
+    if value > most:
+        raise ConfigError(f"{key} is {value}: it must be at most {most}")

@@ -33,7 +33,8 @@ def upload_model(
 
     The repository is created where there is none. Nothing of a training is sent but its log. An upload
     that is interrupted leaves the repository as it was. Raises HubError in one line: not a model directory,
-    not logged in or not allowed, a public repository where `private` is asked for, out of reach.
+    a link to somewhere else in it, not logged in or not allowed, a public repository where `private` is asked
+    for, out of reach.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
@@ -46,6 +47,7 @@ def upload_model(
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     api = HfApi(endpoint=endpoint, token=token)
     names = [name for name in FILES if (directory / name).is_file()]
+    _refuse_links(directory, names)
     try:
         ask(api.whoami, endpoint)
         api.create_repo(repository, private=private, exist_ok=True)
@@ -79,3 +81,13 @@ def upload_model(
         why = ": ".join(dict.fromkeys(quoted(cause) for cause in list(causes(error))[:2]))
         raise HubError(f"{repository}: the upload failed ({why}); run it again") from error
     return str(commit.commit_url)
+
+
+def _refuse_links(directory: Path, names: list[str]) -> None:
+    """A link in a model that came from elsewhere must not publish a file of this machine."""
+    home = directory.resolve()
+    blobs = home.parents[1] / "blobs" if home.parent.name == "snapshots" else home  # of the Hub's own cache
+    for name in names:
+        target = (directory / name).resolve()
+        if not (target.is_relative_to(home) or target.is_relative_to(blobs)):
+            raise HubError(f"{directory / name}: is a link to {target}; put a copy there; nothing was sent")

@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ourgan import files, provenance, weights
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import GENERATORS, GlobalStructureConfig, SinGANConfig, SuperResolutionConfig
 from ourgan.errors import OurganError
 from ourgan.models.global_generator import GlobalGenerator
+from ourgan.models.singan import SinGAN
 from ourgan.synthesis.networks import fine_tuned_file
-from ourgan.tables import from_table, to_table
+from ourgan.tables import ConfigError, from_table, one_of, to_table
 
-FORMAT = 1  # of config.json
+FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
 STRUCTURE = "global.safetensors"  # the weights of step 1
 
 
@@ -105,7 +106,8 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
     with files.atomic_path(directory / STRUCTURE) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
     table = {
-        "format": FORMAT,
+        "format": 2 if isinstance(generator, SinGAN) else 1,
+        "generator": generator.config.generator,
         "ourgan": provenance.record()["ourgan"],
         "aspect_ratio": generator.aspect_ratio,
         "noise_amplitudes": generator.noise_amplitudes,
@@ -118,9 +120,8 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
 
 
 def _contents(table: dict[str, Any], path: Path) -> Contents:
-    if table["format"] != FORMAT:
-        raise ModelError(f"{path}: format {table['format']}, this version reads {FORMAT}; update ourgan")
-    config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
+    if table["format"] not in FORMATS:
+        raise ModelError(f"{path}: format {table['format']}, this version reads 1 and 2; update ourgan")
     super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
     if super_resolution.weights not in ("auto", *weights.catalogue()):
         # A file's path there would let a foreign model choose what is read here.
@@ -130,12 +131,25 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
     }
     if not steps.keys() <= {2, 3, 4}:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
-    generator = GlobalGenerator(config, float(table["aspect_ratio"]))
+    generator = _generator(table, path)
     amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
     for _ in amplitudes[1:]:
         generator.grow()
     generator.noise_amplitudes = amplitudes
     return Contents(generator, super_resolution, from_table(ModelFacts, table["facts"], str(path)), steps)
+
+
+def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
+    """The generator that the table is of, without weights; tables from before SinGAN do not name it."""
+    name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
+    try:
+        one_of("generator", name, GENERATORS)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if name == "singan":
+        return SinGAN(from_table(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
+    config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
+    return GlobalGenerator(config, aspect_ratio)
 
 
 def _load_state(generator: GlobalGenerator, path: Path) -> None:

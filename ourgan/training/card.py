@@ -42,9 +42,11 @@ def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
     licence = (
         f"Photo: {facts.credit}." if facts.credit else "Ask the photo's author before you publish the model."
     )
+    kind = {"ourgan": "An OUR-GAN", "hp-vae-gan": "An HP-VAE-GAN", "singan": "A SinGAN"}[config.generator]
     coordinate = "on" if config.coordinate_generator else "off"
     iterations = [config.stage_iterations(s) for s in range(config.scales)]
-    options = f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
+    options = "" if config.generator == "ourgan" else f"--generator {config.generator} "
+    options += f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
     options += f" --backbone {model.super_resolution.backbone}" if model.steps else ""
     return f"""---
 library_name: ourgan
@@ -55,13 +57,13 @@ thumbnail: {SHEET}
 
 # {name}
 
-An OUR-GAN model of one photograph, `{facts.photo}` (sha256 `{facts.photo_sha256}`). {licence}
+{kind} model of one photograph, `{facts.photo}` (sha256 `{facts.photo_sha256}`). {licence}
 
 ![samples]({SHEET})
 
 | | |
 |---|---|
-| step 1 | {width}x{height} px, {config.scales} scales, vertical coordinate {coordinate} |
+| step 1 | {config.generator}, {width}x{height} px, {config.scales} scales, vertical coordinate {coordinate} |
 | iterations per scale | {", ".join(map(str, iterations))}, batch {config.batch_size} |
 | trained | profile {facts.profile}, seed {facts.seed}, {facts.minutes} minutes on {facts.trained_on} |
 {_steps(model)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ourgan.errors import OurganError
-from ourgan.files import atomic_path, clean_partial
+from ourgan.files import atomic_path, clean_partial, write_bytes
+from ourgan.training import holding
 from ourgan.training.errors import TrainingError
 
 CHECKPOINT = "checkpoint.safetensors"  # in the directory of a run
@@ -27,7 +29,7 @@ class CheckpointError(OurganError):
 
 
 def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write tensors and JSON-able `meta` atomically; never a pickle.
+    """Write tensors and JSON-able `meta` atomically, with a checksum of both; never a pickle.
 
     A crash at any moment leaves the previous file. Non-finite values are refused, so that a good
     checkpoint is never replaced by a ruined one. Raises CheckpointError for these, and where the file
@@ -41,22 +43,28 @@ def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[st
     held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with atomic_path(path) as temporary:
-            save_file(held, temporary, metadata={"ourgan": json.dumps(meta)})
+            text = json.dumps(meta)
+            save_file(held, temporary, metadata={"ourgan": text, "sha256": _checksum(held, text)})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be written ({error}); what was saved before is kept: make room, then resume"
-        ) from error
+        raise _unwritten(path, error) from error
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save` wrote; raises CheckpointError when the file is absent, damaged or foreign."""
+    """Read what `save` wrote; raises CheckpointError when the file is absent, damaged or foreign.
+
+    One bit that is not as it was written is damage. An earlier version's file, without a checksum, is read.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = dict(json.loads((file.metadata() or {})["ourgan"]))
-            return {name: file.get_tensor(name) for name in file.keys()}, meta
+            header = file.metadata() or {}
+            meta = dict(json.loads(header["ourgan"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if header.get("sha256", found := _checksum(tensors, header["ourgan"])) != found:
+            raise ValueError("its contents are not those that were written: their sha256 differs")
+        return tensors, meta
     except KeyError:
         raise CheckpointError(f"{path}: not written by ourgan (its header has no 'ourgan' entry)") from None
     except (SafetensorError, ValueError, TypeError, OSError) as error:
@@ -66,10 +74,15 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
 def open_run(run: Path, resume: bool) -> bool:
     """Make the directory of a run, rid of what a killed one left; whether a checkpoint is to be continued.
 
-    Raises TrainingError for one that is there, unless `resume`.
+    The directory is this process's until `close_run`, or until it ends. Raises TrainingError for one that is
+    there, unless `resume`, for one that another process is training in, and for one that cannot be written.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    clean_partial(run)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        holding.hold(run)
+        clean_partial(run)
+    except OSError as error:
+        raise TrainingError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
     if not (run / CHECKPOINT).exists():
         return False
     if not resume:
@@ -77,6 +90,29 @@ def open_run(run: Path, resume: bool) -> bool:
             f"{run} holds a training already: continue it with --resume, or choose another --out"
         )
     return True
+
+
+def close_run(run: Path) -> None:
+    """Let another process train in `run`."""
+    holding.release(run)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log. Raises CheckpointError where it is missing or damaged."""
+    try:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}); restore it from a copy, or train anew in another --out"
+        ) from None
+
+
+def write_log(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write a run's log, a line of JSON for each of `lines`. Raises CheckpointError if that cannot be."""
+    try:
+        write_bytes(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    except OSError as error:
+        raise _unwritten(path, error) from error
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,9 +167,25 @@ def fitting(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from None
 
 
+def _unwritten(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    reason = getattr(error, "strerror", None) or error
+    return CheckpointError(
+        f"{path}: cannot be written ({reason}); what was saved before is kept: make room, then resume"
+    )
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    """SHA-256 of the tensors, with their names, types and shapes, and of the meta entry."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _difference(key: str, theirs: Any, mine: Any) -> str:
     if isinstance(theirs, dict) and isinstance(mine, dict):
-        for name in mine:
-            if theirs.get(name) != mine[name]:
-                return f"{name} was {theirs.get(name)} and is now {mine[name]}"
+        for name in [*mine, *theirs]:
+            if theirs.get(name) != mine.get(name):
+                return f"{name} was {theirs.get(name)} and is now {mine.get(name)}"
     return f"{key} was {theirs} and is now {mine}"

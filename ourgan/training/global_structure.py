@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from ourgan.pixels import pyramid
 from ourgan.tables import to_table
 from ourgan.training import checkpoint
 from ourgan.training.critic import critic_step, score_gradient
-from ourgan.training.errors import TrainingError
 from ourgan.training.losses import kl_loss, reconstruction_loss
+from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +54,8 @@ class GlobalStructureTrainer:
         device: where the networks live. Noise is always drawn on the CPU.
     """
 
+    network: type[GlobalGenerator] = GlobalGenerator  # what is trained
+
     def __init__(
         self,
         photo: Tensor,
@@ -68,8 +69,8 @@ class GlobalStructureTrainer:
         self.device = torch.device(device)
         self.dtype = compute_dtype(config.dtype, self.device)
         self.image_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
-        with _forked(seed, 0):
-            self.generator = GlobalGenerator(config, photo.shape[1] / photo.shape[2])
+        with forked(seed, 0):
+            self.generator = self.network(config, photo.shape[1] / photo.shape[2])
         self.generator.to(self.device, self.image_dtype).compute_dtype = self.dtype
         self.discriminator: Discriminator | None = None
         scaled = pyramid(photo, self.generator.sizes, antialias=config.antialias)
@@ -103,7 +104,7 @@ class GlobalStructureTrainer:
         """Begin a scale: grow the generator, measure its noise amplitude, choose what learns."""
         self.scale, self.iteration = scale, 0
         if scale:
-            with _forked(self.seed, scale):
+            with forked(self.seed, scale):
                 self.generator.grow()
             self.generator.to(self.device, self.image_dtype)
         self._choose_what_learns()
@@ -128,7 +129,7 @@ class GlobalStructureTrainer:
         self.optimizer_d = None
         if not self.is_vae:
             if self.discriminator is None:  # later scales go on from the last scale's
-                with _forked(self.seed, 1000):
+                with forked(self.seed, 1000):
                     self.discriminator = Discriminator(config).to(self.device, self.image_dtype)
             self.optimizer_d = torch.optim.Adam(
                 self.discriminator.parameters(), lr=config.learning_rate, betas=config.betas
@@ -152,21 +153,31 @@ class GlobalStructureTrainer:
     # -- one iteration --------------------------------------------------------------------------
 
     def step(self) -> Progress:
-        """Do the next iteration, entering the next scale first where the current one is done."""
+        """Do the next iteration, entering the next scale first where the current one is done.
+
+        Raises NotFinite, before that network learns, if a loss or a gradient is not finite.
+        """
         started = time.perf_counter()
         if self.iteration >= self.config.stage_iterations(self.scale):
             self._enter(self.scale + 1)
         self._set_rates()
         losses = self._vae_step() if self.is_vae else self._gan_step()
+        values = self._finite(losses)
         self.iteration += 1
-        values = {name: float(value) for name, value in losses.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"the {name} loss is {value} at scale {self.scale}, iteration {self.iteration}: stopped; "
-                    "train anew in another --out with a lower learning_rate or dtype = 'float32'"
-                )
         return Progress(self.scale, self.iteration, values, time.perf_counter() - started)
+
+    def _finite(self, losses: Mapping[str, Tensor | float], kind: str = " loss") -> dict[str, float]:
+        """The losses as numbers. Raises NotFinite, with what is known of the moment."""
+        values = {name: float(value) for name, value in losses.items()}
+        if (name := first_not_finite(values)) is None:
+            return values
+        here = {"scale": self.scale, "iteration": self.iteration + 1}
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        raise NotFinite(
+            f"the {name}{kind} is {values[name]} at scale {here['scale']}, iteration {here['iteration']}: "
+            "stopped; train anew in another --out with a lower learning_rate or dtype = 'float32'",
+            evidence(values, networks, self.rng.get_state(), **here, identity=self.identity()),
+        )
 
     def _vae_step(self) -> dict[str, Tensor]:
         """Eq. 1 and 2: reconstruct the photo at this scale and at scale 0.
@@ -184,10 +195,12 @@ class GlobalStructureTrainer:
         reconstruction_0 = reconstruction_loss(coarse, self.photos[0][flips])
         kl = kl_loss(mean, log_variance)
         loss = config.reconstruction_weight * (reconstruction + reconstruction_0) + config.kl_weight * kl
+        losses = {"reconstruction": reconstruction.detach(), "KL": kl.detach()}
+        self._finite(losses)
         self.optimizer.zero_grad()
         loss.backward()
         self._clip_and_step()
-        return {"reconstruction": reconstruction.detach(), "KL": kl.detach()}
+        return losses
 
     def _gan_step(self) -> dict[str, Tensor]:
         """Eq. 3: one update of the discriminator, then one of the newest refiner."""
@@ -210,26 +223,28 @@ class GlobalStructureTrainer:
             penalty_weight=config.penalty_weight,
             dtype=self.dtype,
         )
+        # The estimate of the distance between real and fake, and the penalty.
+        losses = {"critic": -(critic.real + critic.fake), "penalty": critic.penalty}
+        self._finite(losses)
+        self._finite({"critic's gradient": gradient_norm(self.discriminator)}, "")
         self.optimizer_d.step()
 
         reconstruction = reconstruction_loss(made, photo)
         score, gradient = score_gradient(self.discriminator, fake.detach(), dtype=self.dtype)
+        losses = {"reconstruction": reconstruction.detach(), **losses, "score": score}
+        self._finite(losses)
         self.optimizer.zero_grad()
         torch.autograd.backward(
             [config.reconstruction_weight * reconstruction, fake],
             [None, -config.adversarial_weight * gradient],
         )
         self._clip_and_step()
-        return {
-            "reconstruction": reconstruction.detach(),
-            "critic": -(critic.real + critic.fake),  # the estimate of the distance between real and fake
-            "penalty": critic.penalty,
-            "score": score,
-        }
+        return losses
 
     def _clip_and_step(self) -> None:
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip)
+        self._finite({"generator's gradient": norm}, "")
         self.optimizer.step()
 
     def _set_rates(self) -> None:
@@ -337,7 +352,7 @@ class GlobalStructureTrainer:
 
 
 @contextlib.contextmanager
-def _forked(seed: int, stream: int) -> Iterator[None]:
+def forked(seed: int, stream: int) -> Iterator[None]:
     """Torch's global generator starts from a number of its own for each stream; put back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((seed * 10_007 + stream) % 2**63)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ourgan import files
-from ourgan.config import GlobalStructureConfig
+from ourgan.config import GlobalStructureConfig, SinGANConfig
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.pixels import contact_sheet
 from ourgan.synthesis.noise import scene_noise
@@ -23,6 +23,7 @@ from ourgan.training.checkpoint import CHECKPOINT, LOG, open_run
 from ourgan.training.errors import TrainingError
 from ourgan.training.global_structure import GlobalStructureTrainer, Progress
 from ourgan.training.interrupt import deferred
+from ourgan.training.singan import SinGANTrainer
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def train_global_structure(
     tensorboard: Path | None = None,
     progress: bool = True,
 ) -> GlobalGenerator:
-    """Train step 1 on `photo`, (3, H, W) in [0, 1], in the directory `run`.
+    """Train step 1 on `photo`, (3, H, W) in [0, 1], in the directory `run`: SinGAN with its configuration.
 
     Leaves there `log.jsonl`, a sheet of samples for every scale and `checkpoint.safetensors`. A run
     that was killed at any moment goes on from its last checkpoint with `resume=True` and, on a CPU,
@@ -54,7 +55,11 @@ def train_global_structure(
     """
     resuming = open_run(run, resume)
     saved = run / CHECKPOINT
-    trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
+    trainer: GlobalStructureTrainer
+    if isinstance(config, SinGANConfig):
+        trainer = SinGANTrainer(photo, config, seed=seed, device=device)
+    else:
+        trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
     seconds = 0.0
     if resuming:
         seconds = trainer.load(saved).get("seconds", 0.0)

@@ -39,6 +39,7 @@ def train_model(
     profile: Profile,
     *,
     steps: Sequence[int] = (1,),
+    generator: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
     seed: int = 0,
@@ -51,6 +52,7 @@ def train_model(
     Args:
         steps: 1 learns the scene, 2 to 4 fine-tune super-resolution. Those left out use what is there, or
             the released weights.
+        generator: of step 1, one of `ourgan.config.GENERATORS`; default: the model's, else "ourgan".
         backbone: "esrgan" or "swinir" for steps 2 to 4; default: the model's, else the profile's.
         weights: where steps 2 to 4 start: a name of weights.toml or a file; default: the profile's.
         resume: go on from the last checkpoint; finished steps are not done again.
@@ -73,9 +75,12 @@ def train_model(
         )
     if 1 not in steps and not done:
         raise OurganError(f"{out} holds no model to add steps to: train step 1 first, with --steps 1,2,3")
+    profile = dataclasses.replace(profile, global_structure=profile.structure(generator or "ourgan"))
     settings = _settings(profile.super_resolution, backbone, weights)
     model = OurGAN.from_pretrained(out, device=device) if done else None
     if model is not None:
+        if generator:
+            _check_generator(model, profile.global_structure.generator, out)
         _check_model(model, settings, photo_path, out)
     else:
         check_photo(photo, photo_path, profile.global_structure.sizes(photo.shape[1] / photo.shape[2]))
@@ -104,6 +109,13 @@ def _settings(
     if backbone and backbone != settings.backbone:
         settings = dataclasses.replace(settings, backbone=backbone, weights="auto")
     return dataclasses.replace(settings, weights=weights) if weights else settings
+
+
+def _check_generator(model: OurGAN, generator: str, out: Path) -> None:
+    if (own := model.generator.config.generator) != generator:
+        raise OurganError(
+            f"{out} is a model of {own}, not of {generator}: leave --generator out, or choose another --out"
+        )
 
 
 def _check_model(model: OurGAN, settings: SuperResolutionConfig, photo: Path, out: Path) -> None:

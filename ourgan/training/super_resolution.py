@@ -19,7 +19,7 @@ from ourgan.evaluation.stlpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.tables import to_table
 from ourgan.training import checkpoint, losses
-from ourgan.training.errors import TrainingError
+from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
 from ourgan.training.perceptual import PerceptualLoss, Trunk
 
 
@@ -117,7 +117,7 @@ class SuperResolutionTrainer:
         return self.iteration >= self.config.iterations
 
     def step(self) -> Progress:
-        """One iteration; TrainingError, before that network learns, if a loss or gradient is not finite."""
+        """One iteration; NotFinite, before that network learns, if a loss or gradient is not finite."""
         started, config = time.monotonic(), self.config
         low, high = (side.to(self.device) for side in self.patches.batch(self.iteration, config.batch_size))
         for optimizer in (self.optimizer, self.optimizer_d):
@@ -152,7 +152,7 @@ class SuperResolutionTrainer:
         found = {name: float(value.detach()) for name, value in terms.items()}
         self._check(found)
         total.backward()
-        self._check({"gradient of the generator": _norm(self.network)})
+        self._check({"gradient of the generator": gradient_norm(self.network)})
         self.optimizer.step()
         return made.detach(), found
 
@@ -172,7 +172,7 @@ class SuperResolutionTrainer:
         loss = self._discriminator_loss(real, fake)
         self._check({"discriminator": float(loss.detach())})
         loss.backward()
-        self._check({"gradient of the discriminator": _norm(self.discriminator)})
+        self._check({"gradient of the discriminator": gradient_norm(self.discriminator)})
         self.optimizer_d.step()
         return float(loss.detach())
 
@@ -239,17 +239,13 @@ class SuperResolutionTrainer:
         return autocast(self.device, self.dtype)
 
     def _check(self, found: dict[str, float]) -> None:
-        for name, value in found.items():
-            if not value - value == 0:  # neither NaN nor infinite
-                raise TrainingError(
-                    f"iteration {self.iteration + 1}: the {name} is {value}; the last checkpoint is kept: "
-                    "resume with --resume, or start again with a lower learning_rate or dtype float32"
-                )
-
-
-def _norm(module: nn.Module) -> float:
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients))
+        if (name := first_not_finite(found)) is None:
+            return
+        raise NotFinite(
+            f"iteration {self.iteration + 1}: the {name} is {found[name]}; the last checkpoint is kept: "
+            "resume with --resume, or start again with a lower learning_rate or dtype float32",
+            evidence(found, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
+        )
 
 
 def digest(image: Tensor) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ourgan import files
-from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, open_run
+from ourgan.training import checkpoint
+from ourgan.training.checkpoint import CHECKPOINT, LOG, close_run, open_run, read_log, write_log
 from ourgan.training.interrupt import deferred
+from ourgan.training.nan_report import reported
 from ourgan.training.super_resolution import Progress, SuperResolutionTrainer, Validation
 
 log = logging.getLogger(__name__)
@@ -39,18 +38,29 @@ def train_super_resolution(
     Returns the averaged network with the best weights by validation, in evaluation mode, and the log.
 
     Raises:
-        TrainingError: a run is there and `resume` is False, or a loss is not finite.
-        CheckpointError: the checkpoint is of another photo, network, seed or configuration.
+        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
+            gradient is not finite (nan_report.json says what is known).
+        CheckpointError: the checkpoint is of another photo, network, seed or configuration, or damaged.
         KeyboardInterrupt: Ctrl-C, after the state was saved.
     """
     resuming = open_run(run, resume)
-    state = _State(trainer, run)
-    if resuming:
-        state.load()
-        log.info("%s: resuming at iteration %d", title or run, trainer.iteration)
+    try:
+        state = _State(trainer, run)
+        if resuming:
+            state.load()
+            log.info("%s: resuming at iteration %d", title or run, trainer.iteration)
+        _to_the_end(state, checkpoint_seconds, progress, title)
+        trainer.average.load_state_dict(state.best_weights())
+    finally:
+        close_run(run)
+    return trainer.average, state.lines
+
+
+def _to_the_end(state: _State, checkpoint_seconds: float, progress: bool, title: str) -> None:
+    trainer = state.trainer
     last_save = time.monotonic()
     bar = tqdm(total=trainer.config.iterations, initial=trainer.iteration, desc=title, disable=not progress)
-    with deferred() as interrupt, bar:
+    with deferred() as interrupt, bar, reported(state.run):
         if not state.lines:
             state.validated(trainer.validate())  # of the weights it starts from
         while not state.ended:
@@ -70,8 +80,6 @@ def train_super_resolution(
             if stopping:
                 interrupt.check()
         interrupt.check()
-    trainer.average.load_state_dict(load_file(state.best_path))
-    return trainer.average, state.lines
 
 
 class _State:
@@ -99,16 +107,16 @@ class _State:
         self.lines.append({k: _rounded(v) for k, v in dataclasses.asdict(found).items()})
         if found.st_lpips < self.best.st_lpips:
             self.best, self.waited = found, 0
-            state = {k: v.contiguous() for k, v in self.trainer.average.state_dict().items()}
-            with files.atomic_path(self.best_path) as temporary:
-                save_file(state, temporary)
+            checkpoint.save(self.best_path, self.trainer.average.state_dict(), {"iteration": found.iteration})
         else:
             self.waited += 1
 
+    def best_weights(self) -> dict[str, Tensor]:
+        return checkpoint.load(self.best_path)[0]
+
     def save(self) -> None:
         # The log first: whatever it holds beyond the checkpoint is dropped on resuming.
-        text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        files.write_bytes(self.run / LOG, text.encode())
+        write_log(self.run / LOG, self.lines)
         seconds = round(self._seconds + time.monotonic() - self._started, 1)
         facts = {"best": dataclasses.asdict(self.best), "waited": self.waited, "seconds": seconds}
         self.trainer.save(self.run / CHECKPOINT, **facts)
@@ -120,9 +128,8 @@ class _State:
         meta = self.trainer.load(self.run / CHECKPOINT)
         self.best, self.waited = Validation(**meta["best"]), meta["waited"]
         self._seconds = meta["seconds"]
-        if not self.best_path.is_file():
-            raise CheckpointError(f"{self.best_path}: missing; delete {self.run} to train this step again")
-        lines = [json.loads(line) for line in (self.run / LOG).read_text().splitlines()]
+        self.best_weights()  # that they are there and whole is better known before hours of training
+        lines = read_log(self.run / LOG)
         self.lines = [line for line in lines if line["iteration"] <= self.trainer.iteration]
 
 

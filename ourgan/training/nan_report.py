@@ -1,0 +1,88 @@
+"""What is known when a loss or a gradient is not a finite number: nan_report.json in the run's directory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ourgan import provenance
+from ourgan.files import write_json
+from ourgan.training import checkpoint
+from ourgan.training.errors import TrainingError
+
+REPORT = "nan_report.json"
+
+
+class NotFinite(TrainingError):
+    """A loss or a gradient that is not finite. `evidence`: plain data for the report."""
+
+    def __init__(self, text: str, evidence: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.evidence = evidence
+
+
+def first_not_finite(values: Mapping[str, float]) -> str | None:
+    """The name of the first value that is NaN or infinite."""
+    return next((name for name, value in values.items() if not math.isfinite(value)), None)
+
+
+def gradient_norm(module: nn.Module) -> float:
+    """The norm of all gradients of `module`: not finite if one of them is not."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
+
+
+def evidence(
+    values: Mapping[str, float], networks: Mapping[str, nn.Module | None], rng: Tensor | None, **facts: Any
+) -> dict[str, Any]:
+    """What the report says of the moment: `values` that were checked and the parameters that are ruined.
+
+    `rng`: the state of the generator that noise is drawn from, where one is kept. `facts`: plain data.
+    """
+    parameters = {
+        f"{title}.{name}": parameter
+        for title, network in networks.items()
+        if network is not None
+        for name, parameter in network.named_parameters()
+    }
+    return {
+        **facts,
+        "values": {name: value if math.isfinite(value) else str(value) for name, value in values.items()},
+        "parameters_not_finite": [name for name, p in parameters.items() if not p.isfinite().all()],
+        "gradients_not_finite": [
+            name for name, p in parameters.items() if p.grad is not None and not p.grad.isfinite().all()
+        ],
+        "rng_sha256": None if rng is None else hashlib.sha256(rng.numpy().tobytes()).hexdigest(),
+    }
+
+
+@contextlib.contextmanager
+def reported(run: Path) -> Iterator[None]:
+    """Leave nan_report.json in `run` when NotFinite passes through, and name it in the error's line.
+
+    The checkpoint is only looked at. Where the report cannot be written the error passes as it is.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        record = provenance.record(**error.evidence, error=str(error), last_good_checkpoint=_last_good(run))
+        with contextlib.suppress(OSError):
+            write_json(run / REPORT, record)
+            raise TrainingError(f"{error}; what is known is in {run / REPORT}") from error
+        raise
+
+
+def _last_good(run: Path) -> dict[str, Any] | None:
+    path = run / checkpoint.CHECKPOINT
+    try:
+        meta = checkpoint.load(path)[1]
+    except checkpoint.CheckpointError:
+        return None
+    return {"path": str(path), **meta.get("position", {"iteration": meta.get("iteration")})}
