@@ -9,11 +9,11 @@ import functools
 import warnings
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ourgan import weights
 from ourgan.errors import OurganError
+from ourgan.evaluation.stlpips import TILE, tiled_distance
 
 
 class MetricUnavailable(OurganError):
@@ -38,7 +38,9 @@ def lpips_network() -> Any:
     return network.eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def lpips(first: Tensor, second: Tensor) -> float:
-    """Distance of two images (3, H, W) in [0, 1]. Raises MetricUnavailable without the true trunk."""
-    return float(lpips_network()(first[None].float(), second[None].float(), normalize=True))
+def lpips(first: Tensor, second: Tensor, *, tile: int = TILE) -> float:
+    """Distance of two images (3, H, W) in [0, 1], over tiles as in `st_lpips`.
+
+    Raises MetricUnavailable without the true trunk, ValueError as `st_lpips` does.
+    """
+    return tiled_distance(lpips_network(), first, second, tile)

@@ -1,0 +1,172 @@
+"""What SIFID and distances over all pairs cost, against the networks' own forward passes and the plain way.
+
+    python benchmarks/metrics.py [--threads 1] [--size 1024x540] [--samples 10] [--pairs 512x512]
+        [--repeats 3] [--only sifid|pairs|memory]
+
+SIFID: statistics in bands against the whole image's forward pass up to the same layer, and several samples
+with the photo's statistics remembered against computed for each. Pairs: all pairs of ST-LPIPS against the
+features of all samples alone, and against one call per pair. Memory: the peak of a child process (Linux) at
+4096x2160, above what it held with the weights and without the image. InceptionV3 has random weights here: the
+times are real, the distances are not, and are not shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from ceilings import alternating_medians, convolution_ceiling
+from torch import Tensor
+from torchvision.models import inception_v3
+
+from ourgan.evaluation import inception
+from ourgan.evaluation.frechet import frechet_distance
+from ourgan.evaluation.pairs import mean_pairwise
+from ourgan.evaluation.sifid import LAYERS, Extractor, extracted
+from ourgan.evaluation.stlpips import TILE, st_lpips, st_lpips_network, tiles
+from ourgan.provenance import device_name
+
+SAMPLES = 3  # for SIFID with and without remembering
+
+
+def extractor(layer: str) -> Extractor:
+    """InceptionV3 up to a layer with random weights."""
+    torch.manual_seed(0)
+    state = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
+    stages = inception.stages(inception.blocks(state), layer)
+    return Extractor(f"layer {layer}, random weights", stages, inception.LAYERS[layer][1], "random")
+
+
+def forward(made: Extractor, image: Tensor) -> None:
+    """The network's own pass over the whole image."""
+    with torch.inference_mode():
+        x = 2 * image[None] - 1
+        for stage in made.stages:
+            x = stage.module(x)
+
+
+def sifid(width: int, height: int, repeats: int) -> None:
+    """Print the time of statistics, and of several samples."""
+    photo = torch.rand(3, height, width)
+    for layer in LAYERS:
+        made = extractor(layer)
+        seconds = alternating_medians(
+            {
+                "forward": lambda made=made: forward(made, photo),
+                "statistics": lambda made=made: extracted(photo, made),
+            },
+            repeats,
+        )
+        own, ours = seconds["forward"], seconds["statistics"]
+        print(
+            f"  {made.name}, {width}x{height}: forward {own:.2f} s, statistics {ours:.2f} s, "
+            f"{ours / own:.2f} times"
+        )
+    made = extractor("5")
+
+    def remembered() -> None:
+        known = extracted(photo, made)
+        for _ in range(SAMPLES):
+            frechet_distance(known, extracted(photo, made))
+
+    def plain() -> None:
+        for _ in range(SAMPLES):
+            frechet_distance(extracted(photo, made), extracted(photo, made))
+
+    seconds = alternating_medians({"remembered": remembered, "plain": plain}, 1, 0)
+    kept, again = seconds["remembered"], seconds["plain"]
+    print(
+        f"  layer 5, {SAMPLES} samples: photo's statistics kept {kept:.2f} s, for each sample {again:.2f} s"
+    )
+
+
+def pairs(width: int, height: int, count: int, repeats: int) -> None:
+    """Print the time of all pairs."""
+    samples = [torch.rand(3, height, width) for _ in range(count)]
+    network = st_lpips_network()
+
+    @torch.inference_mode()
+    def features() -> None:
+        for sample in samples:
+            for _, rows, columns in tiles(height, width, TILE):
+                network.net(network.scaling_layer(2 * sample[None, :, rows, columns] - 1))
+
+    def plain() -> None:
+        for first, second in itertools.combinations(samples, 2):
+            st_lpips(first, second)
+
+    seconds = alternating_medians({"features": features, "pairs": lambda: mean_pairwise(samples)}, repeats)
+    own, ours = seconds["features"], seconds["pairs"]
+    all_pairs = count * (count - 1) // 2
+    print(
+        f"  ST-LPIPS, {count} samples of {width}x{height}: features {own:.2f} s, all {all_pairs} pairs "
+        f"{ours:.2f} s, {ours / own:.2f} times",
+        flush=True,
+    )
+    taken = alternating_medians({"plain": plain}, 1, 0)["plain"]
+    print(f"  one call per pair {taken:.2f} s, {taken / ours:.1f} times as long")
+
+
+def memory() -> None:
+    """Print the peak of a process that computes the statistics of a 4K image."""
+    for layer in LAYERS:
+        command = [sys.executable, __file__, "--child", layer]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        print(
+            f"  layer {layer}, 4096x2160: {int(found) / 1e6:.0f} MB above the weights, image included",
+            flush=True,
+        )
+
+
+def child(layer: str) -> None:
+    """In a process of its own: print how far resident memory rises above that of the network."""
+    made = extractor(layer)
+    extracted(torch.rand(3, 800, 800), made)  # what the libraries take once
+    # From here on the peak is that of what follows, not of the two networks that were built.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    extracted(torch.rand(3, 2160, 4096), made)
+    print(resident("VmHWM") - before)
+
+
+def resident(field: str) -> int:
+    """VmRSS or VmHWM of this process in bytes."""
+    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return 1024 * int(found[1])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--size", default="1024x540")
+    parser.add_argument("--pairs", default="512x512")
+    parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=["sifid", "pairs", "memory"])
+    parser.add_argument("--child", choices=LAYERS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.child:
+        child(arguments.child)
+        return
+    ceiling = convolution_ceiling(torch.float32) / 1e9
+    print(f"{device_name(torch.device('cpu'))}, {arguments.threads} threads, torch {torch.__version__}")
+    print(f"convolution ceiling {ceiling:.0f} GFLOP/s in float32")
+    wanted = [arguments.only] if arguments.only else ["sifid", "pairs", "memory"]
+    if "sifid" in wanted:
+        sifid(*map(int, arguments.size.split("x")), arguments.repeats)
+    if "pairs" in wanted:
+        pairs(*map(int, arguments.pairs.split("x")), arguments.samples, arguments.repeats)
+    if "memory" in wanted:
+        memory()
+
+
+if __name__ == "__main__":
+    main()
