@@ -1,0 +1,217 @@
+"""Scenes as data: what they draw, what they are written as, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ourgan.errors import OurganError
+from ourgan.explorer.edits import OPERATIONS, Edit, EditError, cover, decoded, encoded
+from ourgan.explorer.scene import MAX_SEED, Scene, SceneError, between, draw, harmonised
+from ourgan.synthesis.pipeline import OurGAN
+
+DOT = encoded(torch.rand(3, 5, 7))
+seeds = st.integers(0, MAX_SEED)
+numbers = st.integers(-40, 60)
+sizes = st.integers(1, 60)
+edits = st.builds(
+    lambda operation, x, y, w, h, to, stage: Edit(
+        operation, (x, y, w, h), to, stage, DOT if operation == "paste" else ""
+    ),
+    st.sampled_from(OPERATIONS), numbers, numbers, sizes, sizes, st.tuples(numbers, numbers),
+    st.integers(1, 9),
+)  # fmt: skip
+scenes = st.builds(
+    Scene,
+    seed=seeds,
+    width=st.none() | st.integers(16, 1024),
+    strengths=st.lists(st.floats(0, 100), max_size=10).map(tuple),
+    fresh_from=st.integers(0, 9),
+    fresh_seed=seeds,
+    towards=st.none() | seeds,
+    share=st.floats(0, 1),
+    edits=st.lists(edits, max_size=3).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(scenes)
+def test_a_scene_comes_back_from_its_json(scene: Scene) -> None:
+    text = scene.to_json()
+    assert "\n" not in text
+    assert Scene.from_json(text) == scene
+
+
+def test_json_holds_what_is_unusual_alone() -> None:
+    assert Scene(seed=7).to_json() == '{"seed": 7}'
+    scene = Scene(width=96, edits=(Edit("mirror", (1, 2, 3, 4)),))
+    edit = {"operation": "mirror", "box": [1, 2, 3, 4]}
+    assert json.loads(scene.to_json()) == {"width": 96, "edits": [edit]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not a scene in JSON"),
+        ("[]", "give an object"),
+        ('{"edits": 3}', "give an object"),
+        ('{"seeed": 3}', "did you mean 'seed'"),
+        ('{"seed": -1}', "seed is -1"),
+        ('{"seed": true}', "'seed' must be of type int"),
+        ('{"share": NaN}', "share is nan"),
+        ('{"strengths": [1.0, -2.0]}', "strengths are"),
+        ('{"fresh_from": -1}', "fresh_from is -1"),
+        ('{"edits": [3]}', "edit 1"),
+        ('{"edits": [{"operation": "cut", "box": [0, 0, 1, 1]}]}', "edit 1: operation is 'cut'"),
+        ('{"edits": [{"operation": "mirror", "box": [0, 0, 0, 1]}]}', "must be at least 1"),
+        ('{"edits": [{"operation": "paste", "box": [0, 0, 1, 1]}]}', "a picture belongs to 'paste'"),
+        (json.dumps({"edits": [{"operation": "mirror", "box": [0, 0, 1, 1]}] * 51}), "51 edits"),
+    ],
+)
+def test_what_is_no_scene_is_refused_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(OurganError) as caught:
+        Scene.from_json(text)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def run(line: str) -> Tensor:
+    assert "\n" not in line
+    *imports, expression = line.split("; ")
+    names: dict[str, object] = {}
+    exec("\n".join(imports), names)
+    return eval(expression, names)
+
+
+def test_the_line_of_code_draws_the_scene(saved: Path, tmp_path: Path) -> None:
+    model = OurGAN.from_pretrained(saved, device="cpu")
+    plain = Scene(seed=3, width=96, strengths=(1.0, 2.0, 0.0))
+    moved = Scene(seed=3, towards=9, share=0.25, edits=(Edit("mirror", (8, 8, 40, 40), stage=1),))
+    pasted = Scene(
+        seed=3, edits=(Edit("paste", (8, 8, 40, 40), stage=2, picture=encoded(torch.rand(3, 40, 40))),)
+    )
+    file = tmp_path / "scene.json"
+    file.write_text(pasted.to_json())
+    for scene in (plain, moved, pasted):
+        line = scene.to_code(str(saved), str(file))
+        assert len(line) < 1000
+        assert torch.equal(run(line), draw(model, scene))
+    assert ".sample(3, strengths=(1.0, 2.0, 0.0), width=96)" in plain.to_code("m")
+
+
+def test_a_plain_scene_is_that_of_its_seed(toy: OurGAN) -> None:
+    assert torch.equal(draw(toy, Scene(seed=4, width=90)), toy.sample(4, width=90))
+
+
+def test_half_way_the_noise_is_still_standard_normal() -> None:
+    first, last = Scene(seed=1).noise()(0, 4, 200, 200), Scene(seed=2).noise()(0, 4, 200, 200)
+    middle = between(Scene(seed=1), 2, 0.5).noise()(0, 4, 200, 200)
+    assert abs(float(middle.std()) - 1) < 0.01 < abs(float((first + last).div(2).std()) - 1)
+    assert torch.equal(between(Scene(seed=1), 2, 0.0).noise()(0, 4, 9, 9), first[:, :9, :9])
+    end = between(Scene(seed=1), 2, 1.0).noise()(0, 4, 9, 9)
+    assert torch.allclose(end, last[:, :9, :9], atol=1e-6)
+
+
+def test_more_like_this_keeps_the_coarse_noise(toy: OurGAN) -> None:
+    own, like = Scene(seed=1), Scene(seed=1, fresh_from=2, fresh_seed=5)
+    for scale in (0, 1):
+        assert torch.equal(like.noise()(scale, 3, 8, 8), own.noise()(scale, 3, 8, 8))
+    assert torch.equal(like.noise()(2, 3, 8, 8), Scene(seed=5).noise()(2, 3, 8, 8))
+    near = (draw(toy, like) - draw(toy, own)).abs().mean()
+    far = (draw(toy, Scene(seed=5)) - draw(toy, own)).abs().mean()
+    assert 0 < near < far
+
+
+def test_strengths_have_to_be_those_of_the_model(toy: OurGAN) -> None:
+    with pytest.raises(SceneError, match="2 strengths for a model of 3 stages"):
+        draw(toy, Scene(strengths=(1.0, 1.0)))
+    silent = draw(toy, Scene(seed=1, strengths=(0.0, 0.0, 0.0)))
+    assert torch.equal(silent, draw(toy, Scene(seed=2, strengths=(0.0, 0.0, 0.0))))
+
+
+# -- edits ----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(edits)
+def test_an_edit_changes_its_places_alone_or_is_refused(edit: Edit) -> None:
+    image = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+    try:
+        edit.check(24, 32)
+    except EditError as error:
+        assert "outside the picture of 32 x 24" in str(error)
+        with pytest.raises(EditError):
+            edit.apply(image)
+        return
+    changed = edit.apply(image)
+    assert changed.shape == image.shape and 0 <= changed.min() and changed.max() <= 1
+    allowed = torch.zeros(24, 32, dtype=torch.bool)
+    for x, y in [edit.box[:2], *([edit.to] if edit.operation in ("move", "duplicate") else [])]:
+        allowed[max(0, y) : max(0, y + edit.box[3]), max(0, x) : max(0, x + edit.box[2])] = True
+    if edit.operation == "duplicate":  # each pixel that is there, and whose place is there
+        for y, x in allowed.nonzero().tolist():
+            source = (y - edit.to[1] + edit.box[1], x - edit.to[0] + edit.box[0])
+            inside = all(0 <= s < n for s, n in zip(source, (24, 32), strict=True))
+            copied = inside and all(
+                b <= s < b + n for s, b, n in zip(source, edit.box[1::-1], edit.box[:1:-1], strict=True)
+            )
+            expected = image[:, source[0], source[1]] if copied else image[:, y, x]
+            assert torch.equal(changed[:, y, x], expected)
+    assert torch.equal(changed[:, ~allowed], image[:, ~allowed])
+
+
+def test_each_operation_does_what_it_says(photo) -> None:
+    image = photo(width=64)
+    box = (8, 8, 16, 16)
+    region = image[:, 8:24, 8:24]
+    mirrored = Edit("mirror", box).apply(image)
+    assert torch.equal(mirrored[:, 8:24, 8:24], region.flip(2))
+    assert torch.equal(Edit("mirror", box).apply(mirrored), image)
+    twice = Edit("duplicate", box, (40, 20)).apply(image)
+    assert torch.equal(twice[:, 20:36, 40:56], region) and torch.equal(twice[:, 8:24, 8:24], region)
+    moved = Edit("move", box, (40, 20)).apply(image)
+    assert torch.equal(moved[:, 20:36, 40:56], region)
+    # The place it left runs from its neighbour on the left to the one on the right, row by row.
+    rows = moved[:, 8:24, 7:25]
+    assert torch.allclose(rows.diff(dim=2).diff(dim=2), torch.zeros(1), atol=1e-5)
+    whole = Edit("move", (0, 0, 64, 48), (10, 0)).apply(image)  # nothing is left to go on from
+    assert whole.isfinite().all()
+    pasted = Edit("paste", box, picture=encoded(photo("sunset", 50))).apply(image)
+    assert not torch.equal(pasted[:, 8:24, 8:24], region)
+    with pytest.raises(EditError, match="target"):
+        Edit("duplicate", box, (64, 0)).apply(image)
+
+
+def test_a_pasted_picture_keeps_its_shape_and_its_8_bits(photo) -> None:
+    wide = photo(width=80)
+    filled = cover(wide, (30, 30))
+    assert filled.shape == (3, 30, 30)
+    middle = cover(wide, (wide.shape[1], 20))  # no scaling: the middle columns themselves
+    assert torch.equal(middle, wide[:, :, 30:50])
+    assert torch.equal(decoded(encoded(wide)), wide)
+    with pytest.raises(EditError, match="damaged"):
+        decoded(encoded(wide)[:2000])
+    with pytest.raises(EditError, match="damaged"):
+        decoded("no base64!")
+    with pytest.raises(EditError, match="characters"):
+        decoded("A" * 9_000_000)
+
+
+def test_an_edit_is_handed_to_its_stage(toy: OurGAN) -> None:
+    scene = Scene(seed=2)
+    before = draw(toy, scene)
+    edit = Edit("mirror", (0, 0, 80, 120), stage=2)
+    expected = toy.sample(2, start=(2, edit.apply(before)))
+    edited = dataclasses.replace(scene, edits=(edit,))
+    assert torch.equal(draw(toy, edited), expected)
+    assert torch.equal(harmonised(toy, scene, edit, before), expected)
+    twice = dataclasses.replace(scene, edits=(edit, Edit("mirror", (4, 4, 9, 9), stage=1)))
+    assert not torch.equal(draw(toy, twice), expected)
+    with pytest.raises(SceneError, match="stages 1 to 2"):
+        draw(toy, dataclasses.replace(scene, edits=(dataclasses.replace(edit, stage=3),)))
