@@ -150,9 +150,7 @@ def _check_open(address: str) -> None:
     """Refuse an address without certificates, unless it is of this machine."""
     parts = urlsplit(address)
     if parts.scheme not in ("tcp", "tls") or not parts.hostname:
-        raise ClusterError(
-            f"'{address}' is no cluster: give tcp://HOST:PORT, tls://HOST:PORT or a .toml"
-        )
+        raise ClusterError(f"'{address}' is no cluster: give tcp://HOST:PORT, tls://HOST:PORT or a .toml")
     if parts.scheme == "tls":
         raise ClusterError(f"{address} needs certificates: {_CERTIFICATES}")
     if not _loopback(parts.hostname):
@@ -195,9 +193,7 @@ def _address(config: ClusterConfig, arguments: dict[str, Any], security: Any) ->
     try:
         cluster = kind(**given)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
-        raise ClusterError(
-            f"the {config.kind} cluster does not start so: {error}"
-        ) from error
+        raise ClusterError(f"the {config.kind} cluster does not start so: {error}") from error
     with cluster:
         if security is None:
             _check_open(cluster.scheduler_address)

@@ -92,7 +92,7 @@ def make_rows(
     ways = _ways(own, size, image.shape[1], image.shape[2])
     pixels = np.empty((last - first, image.shape[2] * 4 ** SIZES[size], 3), np.uint8)
     done = 0
-    for piece in rendered(image, ways, seed)(max(0, first - 1)):
+    for piece in rendered(image, ways, seed)(first):
         piece = piece[:, : len(pixels) - done]
         pixels[done : done + piece.shape[1]] = to_uint8(piece)
         done += piece.shape[1]

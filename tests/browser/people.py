@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-PATIENCE = 120_000  # ms: two cores, shared
+PATIENCE = 240_000  # ms: two cores, shared
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:

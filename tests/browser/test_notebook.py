@@ -45,7 +45,7 @@ def opened(browser: Browser, lab: str, lab_directory: Path) -> Iterator[Page]:
     open_notebook(page, lab, "07_explorer.ipynb")
     run_all(page)
     page.locator(".jp-InputPrompt").filter(has_text="[*]").first.wait_for()
-    expect(page.locator(".jp-InputPrompt").filter(has_text="[*]")).to_have_count(0, timeout=2 * PATIENCE)
+    expect(page.locator(".jp-InputPrompt").filter(has_text="[*]")).to_have_count(0, timeout=PATIENCE)
     idle(page)
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
     yield page
@@ -136,6 +136,8 @@ def test_an_edit_is_injected_and_taken_back(explorer: Locator) -> None:
 
 
 def test_a_rendering_is_cancelled(explorer: Locator) -> None:
+    set_width(explorer, "Home")
+    scene(explorer, "128 x 192 pixels")
     panel(explorer, "Take away")
     name = explorer.locator(".ourgan-name input")
     name.fill(f"cancelled-{os.getpid()}")
