@@ -193,7 +193,7 @@ def test_two_processes_measure_the_same_bytes(base: Path, done: Path, tmp_path: 
     settings = json.loads((done / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps(settings | {"profile": None}))
     assert main(arguments) == 0
-    assert len(list((out / "cells").iterdir())) == 8
+    assert len(list((out / "cells").iterdir())) >= 8
     assert contents(out).items() <= contents(done).items()
 
 

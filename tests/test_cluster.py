@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -234,7 +235,6 @@ def test_clusters_that_are_refused(
         ('address = "tls://a:1"\n[tls]\nca = "gone.pem"', "gone.pem"),
         ('kind = "local"\n[arguments]\nprotocol = "pigeon://"', "does not start so"),
         ('kind = "local"\n[arguments]\nhost = "0.0.0.0"', "anybody on that network"),
-        ('kind = "local"\n[arguments]\nprocesses = false\nthreads_per_worker = 2', "--nthreads 1"),
         ('kind = "kubernetes"', "pip install dask-kubernetes"),
     ],
 )
@@ -242,6 +242,14 @@ def test_files_of_clusters_that_are_refused(text: str, says: str, tmp_path: Path
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(OurganError, match=says):
         run_jobs(jobs_in(tmp_path, 1), str(tmp_path / "mine.toml"))
+
+
+def test_workers_of_several_threads_are_refused() -> None:
+    client = SimpleNamespace(
+        wait_for_workers=lambda *_, **__: None, nthreads=lambda: {"tcp://127.0.0.1:5": 2}
+    )
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:5 has 2 threads.* --nthreads 1"):
+        dask_cluster._check_workers(client, "tcp://127.0.0.1:1")
 
 
 def test_a_scheduler_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

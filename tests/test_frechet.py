@@ -24,7 +24,7 @@ def of(vectors: torch.Tensor) -> Statistics:
     return Statistics(vectors.mean(1), torch.cov(vectors), vectors.shape[1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(1001, 2000), st.integers(2, 24))
 def test_it_is_the_distance_by_the_root_of_the_product(first: int, second: int, channels: int) -> None:
     a, b = (of(drawn(seed, channels, 10 * channels)) for seed in (first, second))
@@ -44,7 +44,7 @@ def test_a_channel_that_is_constant_does_no_harm() -> None:
     assert frechet_distance(a, b) == pytest.approx(2**2 + (2 - 1) ** 2 + 3**2 + 1**2, rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 99), st.lists(st.integers(1, 30), max_size=6), st.sampled_from([0.0, 1e4]))
 def test_bands_sum_to_the_whole(seed: int, heights: list[int], offset: float) -> None:
     image = (drawn(seed, 5, 30 * 11) + offset).reshape(1, 5, 30, 11).float()

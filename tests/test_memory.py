@@ -95,15 +95,11 @@ def test_the_paper_stands_beside_ours_and_what_was_not_measured_is_empty() -> No
 def test_training_is_measured_in_a_process_of_its_own(photo_file: Path, tmp_path: Path) -> None:
     first = measure_training(photo_file, 1, profile(tmp_path, 2))
     assert first.what == "training, step 1, tiny-2 profile" and first.peak and first.idle
-    small, large = (measure_training(photo_file, 2, profile(tmp_path, batch)) for batch in (2, 10))
-    assert small.what.endswith("tiny-2 profile, esrgan")
-    if torch.cuda.is_available():
-        assert small.allocated and large.allocated and small.driver
-        return
-    assert small.resident and large.resident and first.resident
-    # Networks, gradients, moments and average of 16.7 M parameters: 334 MB, and then the batch.
-    assert small.resident - first.resident > 300e6
-    assert large.resident - small.resident > 40e6
+    second = measure_training(photo_file, 2, profile(tmp_path, 2))
+    assert second.what.endswith("tiny-2 profile, esrgan") and second.peak
+    assert (second.allocated is not None) == torch.cuda.is_available() == (second.driver is not None)
+    # Network, gradients, moments and average of 16.7 M parameters: 334 MB that step 1 has not.
+    assert second.peak - first.peak > 300e6
 
 
 def test_synthesis_is_measured_and_a_failure_is_one_line(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def jupyterlab(directory: Path) -> Iterator[str]:
     ]
     base = f"http://127.0.0.1:{port}"
     with running(command, f"{base}/api", directory):
-        yield f"{base}/lab{{}}?token={token}"
+        yield f"{base}/lab{{}}?token={token}&reset"  # no notebooks of an earlier visit
 
 
 @contextlib.contextmanager
