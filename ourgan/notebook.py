@@ -29,6 +29,8 @@ from ourgan.images import read_image
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "data" / "photos"
 SHOWN = 640  # pixels: the longer side of a picture within a notebook
+SHOWN_BYTES = 24_000  # of it, if the lowest of QUALITIES allows: ten pictures have to fit in 300 kB
+QUALITIES = (65, 50, 40)
 
 
 def find_photo(photo: str) -> Path:
@@ -101,7 +103,10 @@ class Notebook:
         else:
             picture = figure.convert("RGB")
             picture.thumbnail((SHOWN, SHOWN))
-            picture.save(small, format="jpeg", quality=65, optimize=True)
+            for quality in QUALITIES:
+                picture.save(small := io.BytesIO(), format="jpeg", quality=quality, optimize=True)
+                if small.tell() <= SHOWN_BYTES:
+                    break
         display(Shown(data=small.getvalue(), alt=alt))
 
     def finish(self) -> None:
