@@ -8,7 +8,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from ourgan.tables import ConfigError, at_least, from_table, nearest, one_of
+from ourgan.tables import ConfigError, at_least, at_most, from_table, nearest, one_of
 
 GENERATORS = ("ourgan", "hp-vae-gan", "singan")  # of step 1
 BACKBONES = ("esrgan", "swinir")
@@ -75,6 +75,11 @@ class GlobalStructureConfig:
         at_least("width", self.width, self.min_width)
         for key in ("gan_stages", "batch_size", "channels", "layers", "latent_channels"):
             at_least(key, getattr(self, key), 1)
+        # Far above any use: a model from elsewhere must not keep this machine busy for ever.
+        for key in ("vae_refinements", "gan_stages", "layers", "encoder_blocks"):
+            at_most(key, getattr(self, key), 64)
+        for key in ("width", "channels", "latent_channels"):
+            at_most(key, getattr(self, key), 4096)
         at_least("vae_refinements", self.vae_refinements, 0)
         at_least("encoder_blocks", self.encoder_blocks, 0)
         if isinstance(self.iterations, tuple) and len(self.iterations) != self.scales:

@@ -168,7 +168,7 @@ def test_weights_without_batch_counts_or_deeper_layers_will_do(
 @pytest.mark.parametrize("depth", ["relu2_2", "relu4_3"])
 def test_the_stand_in_sees_blur_and_has_its_own_name(depth: str, photo: Photo) -> None:
     assert "sifid" not in STAND_IN.lower() and "sifid" not in sifid.si_fd_extractor(depth).name.lower()
-    image = photo(width=190)
+    image = photo(width=200)
     assert si_fd(image, image, depth) < 1e-6
     mirrored = si_fd(image, image.flip(2), depth)
     blurred = [

@@ -48,7 +48,7 @@ class DeepZoom(anywidget.AnyWidget):
     Attributes:
         error: why tiles are missing, in one line; "" if none are.
         place: (x, y, zoom) in the middle of the last view that moved: pixels of the picture, and screen
-            pixels for each of these; empty while nobody has moved.
+            pixels for each of these; empty while the whole is in view.
     """
 
     _esm = _module()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from ourgan.tables import ConfigError, from_table, one_of, to_table
 
 FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
 STRUCTURE = "global.safetensors"  # the weights of step 1
+_NOT_A_TABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+ELONGATED = 64  # no photo of step 1 has sides so unlike
 
 
 class ModelError(OurganError):
@@ -73,12 +76,23 @@ def read_model(directory: Path) -> Contents:
     """Read a model directory; raises ModelError in one line when something in it is missing or wrong."""
     path = directory / "config.json"
     try:
-        contents = _contents(json.loads(path.read_text(encoding="utf-8")), path)
+        table = json.loads(path.read_text(encoding="utf-8"))
+        with torch.device("meta"):  # names and shapes, without memory
+            _check_size(_contents(table, path).generator, directory / STRUCTURE)
+        contents = _contents(table, path)
     except FileNotFoundError:
         raise ModelError(
             f"{path}: missing; the directory is no model, or its training has not ended"
         ) from None
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ModelError(f"{path}: not a model's configuration ({type(error).__name__}: {error})") from None
     _load_state(contents.generator, directory / STRUCTURE)
     for step in contents.steps:
@@ -133,6 +147,8 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
     generator = _generator(table, path)
     amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
+    if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
+        raise ModelError(f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers")
     for _ in amplitudes[1:]:
         generator.grow()
     generator.noise_amplitudes = amplitudes
@@ -142,6 +158,8 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
 def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
     """The generator that the table is of, without weights; tables from before SinGAN do not name it."""
     name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
+    if not 1 / ELONGATED <= aspect_ratio <= ELONGATED:
+        raise ModelError(f"{path}: aspect_ratio {aspect_ratio} is not that of a photo")
     try:
         one_of("generator", name, GENERATORS)
     except ConfigError as error:
@@ -150,6 +168,15 @@ def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
         return SinGAN(from_table(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
     config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
     return GlobalGenerator(config, aspect_ratio)
+
+
+def _check_size(generator: GlobalGenerator, path: Path) -> None:
+    """Refuse a table whose network cannot be that of the file, before memory is taken for it."""
+    needed = sum(parameter.numel() for parameter in generator.parameters())
+    if path.is_file() and path.stat().st_size < needed:
+        raise ModelError(
+            f"{path}: too small for the {needed:,} parameters of config.json; they do not belong together"
+        )
 
 
 def _load_state(generator: GlobalGenerator, path: Path) -> None:

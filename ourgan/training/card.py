@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
+import shlex
 from pathlib import Path
 
 from torch import Tensor
@@ -38,16 +41,20 @@ def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None
 def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
     """The model card: front matter for the Hub, then what a reader wants to know."""
     facts, config = model.facts, model.generator.config
+    photo, title, credit = _plain(facts.photo), _plain(name), _plain(facts.credit)
     height, width = model.generator.sizes[-1]
-    licence = (
-        f"Photo: {facts.credit}." if facts.credit else "Ask the photo's author before you publish the model."
-    )
+    licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
     kind = {"ourgan": "An OUR-GAN", "hp-vae-gan": "An HP-VAE-GAN", "singan": "A SinGAN"}[config.generator]
     coordinate = "on" if config.coordinate_generator else "off"
     iterations = [config.stage_iterations(s) for s in range(config.scales)]
     options = "" if config.generator == "ourgan" else f"--generator {config.generator} "
     options += f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
     options += f" --backbone {model.super_resolution.backbone}" if model.steps else ""
+    command = (
+        f"ourgan train {_word(facts.photo)} --out {_word(name)} --profile {_word(facts.profile)} "
+        f"--seed {facts.seed} {options}"
+    )
+    trained = f"profile {_plain(facts.profile)}, seed {facts.seed}, {facts.minutes} minutes"
     return f"""---
 library_name: ourgan
 tags: [ourgan, one-shot, image-generation, super-resolution]
@@ -55,9 +62,9 @@ license: other
 thumbnail: {SHEET}
 ---
 
-# {name}
+# {title}
 
-{kind} model of one photograph, `{facts.photo}` (sha256 `{facts.photo_sha256}`). {licence}
+{kind} model of one photograph, {photo} (sha256 `{facts.photo_sha256}`). {licence}
 
 ![samples]({SHEET})
 
@@ -65,15 +72,26 @@ thumbnail: {SHEET}
 |---|---|
 | step 1 | {config.generator}, {width}x{height} px, {config.scales} scales, vertical coordinate {coordinate} |
 | iterations per scale | {", ".join(map(str, iterations))}, batch {config.batch_size} |
-| trained | profile {facts.profile}, seed {facts.seed}, {facts.minutes} minutes on {facts.trained_on} |
+| trained | {trained} on {_plain(facts.trained_on)} |
 {_steps(model)}
 | row colour error | {metrics["row_colour_error"]:.1f} of 255 (lower: more of the photo's layout) |
 | diversity | {metrics["diversity"]:.1f} of 255 (mean over pairs; higher: more variety) |
 | nearest to the photo | {metrics["distance_to_photo"]:.1f} of 255 (0 would be a copy) |
 
-    ourgan train {facts.photo} --out {name} --profile {facts.profile} --seed {facts.seed} {options}
-    ourgan synthesize {name} --seed 7 --size 4k --out scene.tif
+    {command}
+    ourgan synthesize {_word(name)} --seed 7 --size 4k --out scene.tif
 """
+
+
+def _plain(text: str) -> str:
+    """On one line of Markdown, without HTML or marks of its own: a file's name may hold anything."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_\[\]{}|~$#!])", r"\\\1", line)
+
+
+def _word(text: str) -> str:
+    """One word of a command that may be copied from the card into a shell."""
+    return shlex.quote(" ".join(text.split()))
 
 
 def _steps(model: OurGAN) -> str:
@@ -86,8 +104,9 @@ def _steps(model: OurGAN) -> str:
         (before, after), (psnr_before, psnr_after) = facts.st_lpips, facts.psnr
         rows.append(
             f"| step {step} | {model.super_resolution.backbone}, {facts.width // 4} -> {facts.width} px, "
-            f"from {facts.start}; best of {facts.iterations} iterations at {facts.best_iteration}; "
-            f"LR noise {facts.noise_std:g}; {facts.minutes} minutes; perceptual loss by {facts.perceptual}. "
+            f"from {_plain(facts.start)}; best of {facts.iterations} iterations at {facts.best_iteration}; "
+            f"LR noise {facts.noise_std:g}; {facts.minutes} minutes; "
+            f"perceptual loss by {_plain(facts.perceptual)}. "
             f"Validation strip, before and after: ST-LPIPS {before:.3f}, {after:.3f}; "
             f"PSNR {psnr_before:.1f}, {psnr_after:.1f} dB |"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -19,10 +18,11 @@ from ourgan.config import GlobalStructureConfig, SinGANConfig
 from ourgan.models.global_generator import GlobalGenerator
 from ourgan.pixels import contact_sheet
 from ourgan.synthesis.noise import scene_noise
-from ourgan.training.checkpoint import CHECKPOINT, LOG, open_run
+from ourgan.training.checkpoint import CHECKPOINT, LOG, close_run, open_run, read_log, write_log
 from ourgan.training.errors import TrainingError
 from ourgan.training.global_structure import GlobalStructureTrainer, Progress
 from ourgan.training.interrupt import deferred
+from ourgan.training.nan_report import reported
 from ourgan.training.singan import SinGANTrainer
 
 log = logging.getLogger(__name__)
@@ -49,46 +49,62 @@ def train_global_structure(
     ends with the weights it would have had, bit for bit.
 
     Raises:
-        TrainingError: a run is there and `resume` is False, or a loss is not finite.
-        CheckpointError: the checkpoint is of another photo, seed or configuration.
+        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
+            gradient is not finite (nan_report.json says what is known).
+        CheckpointError: the checkpoint is of another photo, seed or configuration, or damaged.
         KeyboardInterrupt: Ctrl-C, after the state was saved.
     """
     resuming = open_run(run, resume)
-    saved = run / CHECKPOINT
-    trainer: GlobalStructureTrainer
-    if isinstance(config, SinGANConfig):
-        trainer = SinGANTrainer(photo, config, seed=seed, device=device)
-    else:
-        trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
-    seconds = 0.0
-    if resuming:
-        seconds = trainer.load(saved).get("seconds", 0.0)
-        log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
-    history = _history(run / LOG, trainer)
+    try:
+        trainer: GlobalStructureTrainer
+        if isinstance(config, SinGANConfig):
+            trainer = SinGANTrainer(photo, config, seed=seed, device=device)
+        else:
+            trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
+        seconds = 0.0
+        if resuming:
+            seconds = trainer.load(run / CHECKPOINT).get("seconds", 0.0)
+            log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
+        _to_the_end(trainer, run, resuming, seconds, checkpoint_seconds, tensorboard, progress)
+    finally:
+        close_run(run)
+    return trainer.generator.eval().requires_grad_(False)
+
+
+def _to_the_end(
+    trainer: GlobalStructureTrainer,
+    run: Path,
+    resuming: bool,
+    seconds: float,
+    checkpoint_seconds: float,
+    tensorboard: Path | None,
+    progress: bool,
+) -> None:
+    history = _history(run / LOG, trainer) if resuming else []
     writer = _tensorboard(tensorboard)
     started = time.monotonic() - seconds
     last_save = time.monotonic()
 
     def save() -> None:
         # The log first: whatever it holds beyond the checkpoint is dropped on resuming.
-        files.write_bytes(run / LOG, "".join(json.dumps(line) + "\n" for line in history).encode())
-        trainer.save(saved, seconds=round(time.monotonic() - started, 1))
+        write_log(run / LOG, history)
+        trainer.save(run / CHECKPOINT, seconds=round(time.monotonic() - started, 1))
 
-    with deferred() as interrupt, _bar(trainer, progress) as bar:
+    with deferred() as interrupt, _bar(trainer, progress) as bar, reported(run):
         while not trainer.finished:
             done = trainer.step()
             bar.update(trainer.work(done.scale))
             _show(bar, trainer, done)
-            if done.iteration % LOG_EVERY == 0 or done.iteration == config.stage_iterations(done.scale):
+            of = trainer.config.stage_iterations(done.scale)
+            if done.iteration % LOG_EVERY == 0 or done.iteration == of:
                 history.append(_line(done))
                 _write_scalars(writer, trainer, history[-1])
             # Read once: a signal that comes after this line waits for the next iteration, and its save.
             stopping = interrupt.signal is not None
-            ended = done.iteration == config.stage_iterations(done.scale)
-            if ended or stopping or time.monotonic() - last_save > checkpoint_seconds:
+            if done.iteration == of or stopping or time.monotonic() - last_save > checkpoint_seconds:
                 save()
                 last_save = time.monotonic()
-            if ended:
+            if done.iteration == of:
                 with files.atomic_path(run / f"scale-{done.scale:02d}.png") as path:
                     sample_sheet(trainer.generator, range(4)).save(path)
             if stopping:
@@ -96,7 +112,6 @@ def train_global_structure(
         interrupt.check()
     if writer is not None:
         writer.close()
-    return trainer.generator.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -152,11 +167,8 @@ def _line(done: Progress) -> dict[str, Any]:
 
 def _history(path: Path, trainer: GlobalStructureTrainer) -> list[dict[str, Any]]:
     """The log up to the trainer's position."""
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
     here = (trainer.scale, trainer.iteration)
-    return [line for line in lines if (line["scale"], line["iteration"]) <= here]
+    return [line for line in read_log(path) if (line["scale"], line["iteration"]) <= here]
 
 
 def _tensorboard(directory: Path | None) -> Any:

@@ -152,6 +152,27 @@ def test_keys_are_for_the_picture_alone(zoom: Locator, model: OurGAN) -> None:
     expect(zoom.get_by_role("button", name="Full screen")).to_be_focused()
 
 
+def test_another_window_and_out_of_sight(zoom: Locator, opened: Page) -> None:
+    press(zoom, "Show the whole picture")
+    opened.wait_for_timeout(800)
+    before = whereabouts(zoom)
+    picture = zoom.locator(".ourgan-deepzoom-picture")
+    picture.evaluate("picture => { picture.parentElement.style.display = 'none'; }")  # as notebooks do
+    opened.set_viewport_size({"width": 800, "height": 900})
+    opened.wait_for_timeout(500)
+    picture.evaluate("picture => { picture.parentElement.style.display = ''; }")
+    opened.wait_for_timeout(500)
+    assert 0 < whereabouts(zoom)[0] < before[0] and whereabouts(zoom)[1:] == (0, 0)
+    bar = zoom.locator(".ourgan-deepzoom-bar")
+    assert bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth")
+    for width in ("3px", ""):  # on the way from one layout to the next
+        picture.evaluate("(picture, width) => { picture.style.width = width; }", width)
+        opened.wait_for_timeout(100)
+    opened.set_viewport_size({"width": 1280, "height": 900})
+    opened.wait_for_timeout(500)
+    assert whereabouts(zoom) == before
+
+
 def test_another_scene_at_the_same_place(zoom: Locator, model: OurGAN) -> None:
     page = zoom.page
     press(zoom, "One pixel of the picture")

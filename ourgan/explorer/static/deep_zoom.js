@@ -120,6 +120,7 @@ class Wanted {
 function makeViewer(picture) {
   const viewer = new OpenSeadragon.Viewer({
     element: picture,
+    autoResize: false, // see `resized`
     drawer: "canvas", // a page may hold more viewers than a browser gives WebGL contexts
     showNavigationControl: false,
     minPixelRatio: MIN_PIXEL_RATIO,
@@ -202,9 +203,22 @@ function connect(model, root, viewer, picture) {
   });
   retry.addEventListener("click", () => wanted.tell(true));
 
+  let refit = false;
+  const putBack = () => {
+    const item = viewer.world.getItemAt(0);
+    const [x, y, zoom] = model.get("place");
+    if (zoom) {
+      viewer.viewport.zoomTo(item.imageToViewportZoom(zoom / OpenSeadragon.pixelDensityRatio), null, true);
+      viewer.viewport.panTo(item.imageToViewportCoordinates(new OpenSeadragon.Point(x, y)), true);
+    } else {
+      viewer.viewport.goHome(true);
+    }
+  };
   const moved = () => {
     const item = viewer.world.getItemAt(0);
     if (!item) return;
+    if (refit) putBack();
+    refit = false;
     const zoom = item.viewportToImageZoom(viewer.viewport.getZoom(true)) * OpenSeadragon.pixelDensityRatio;
     const corner = item.viewportToImageCoordinates(viewer.viewport.getBounds(true).getTopLeft());
     const [height, width] = model.get("shapes").at(-1);
@@ -216,11 +230,17 @@ function connect(model, root, viewer, picture) {
   };
   const rest = () => {
     const item = viewer.world.getItemAt(0);
-    if (!item) return;
+    if (!item || !picture.clientWidth) return;
     const middle = item.viewportToImageCoordinates(viewer.viewport.getCenter(false));
     const zoom = item.viewportToImageZoom(viewer.viewport.getZoom(false)) * OpenSeadragon.pixelDensityRatio;
-    model.set("place", [middle.x, middle.y, zoom]);
+    const whole = Math.abs(viewer.viewport.getZoom(false) / viewer.viewport.getHomeZoom() - 1) < 1e-3;
+    model.set("place", whole ? [] : [middle.x, middle.y, zoom]);
     model.save_changes();
+  };
+  const resized = () => {
+    if (!picture.clientWidth || !picture.clientHeight) return;
+    refit = true; // after the library's own idea of it, which an element of no size leads astray
+    viewer.forceResize();
   };
   const open = () => {
     wanted.clear();
@@ -229,12 +249,7 @@ function connect(model, root, viewer, picture) {
     viewer.open(wanted.source());
   };
   viewer.addHandler("open", () => {
-    const item = viewer.world.getItemAt(0);
-    const [x, y, zoom] = model.get("place");
-    if (zoom) {
-      viewer.viewport.zoomTo(item.imageToViewportZoom(zoom / OpenSeadragon.pixelDensityRatio), null, true);
-      viewer.viewport.panTo(item.imageToViewportCoordinates(new OpenSeadragon.Point(x, y)), true);
-    }
+    putBack();
     moved();
   });
   viewer.addHandler("viewport-change", moved);
@@ -261,9 +276,12 @@ function connect(model, root, viewer, picture) {
   picture.addEventListener("focusin", say);
   picture.addEventListener("focusout", say);
   const clock = setInterval(say, 1000);
+  const observer = new ResizeObserver(resized);
+  observer.observe(picture);
   open();
   return () => {
     clearInterval(clock);
+    observer.disconnect();
     model.off("msg:custom", receive);
     model.off("change:scene", open);
     model.off("change:error", say);
