@@ -84,15 +84,7 @@ def read_model(directory: Path) -> Contents:
         raise ModelError(
             f"{path}: missing; the directory is no model, or its training has not ended"
         ) from None
-    except (
-        OSError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+    except (OSError, *_NOT_A_TABLE) as error:
         raise ModelError(f"{path}: not a model's configuration ({type(error).__name__}: {error})") from None
     _load_state(contents.generator, directory / STRUCTURE)
     for step in contents.steps:
