@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ourgan.devices import memory_trace
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.plots import as_picture, table
 from ourgan.plots import receptive_field as fields
 from ourgan.plots import tiling as seams
+from ourgan.plots.synthesis import draw_budgets, draw_memory
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, effective
 from ourgan.synthesis.tiling import SeamDifference, TilePlan, seam_difference, upscale
 
@@ -121,3 +124,16 @@ def test_seams_are_drawn(photo: Photo, network: RRDBNet) -> None:
     assert float(cost.axes[0].lines[1].get_ydata()[24]) == pytest.approx(2849280 / (16 * 270 * 512))
     for figure in (curve, split, cost, seams.draw_differences(maps)):
         assert as_picture(figure).width > 300
+
+
+def test_memory_is_drawn_as_it_was_traced() -> None:
+    with memory_trace(torch.device("cpu"), every=0.01) as trace:
+        held = torch.ones(2**24)
+        time.sleep(0.1)
+    assert len(trace) > 2 and max(used for _, used in trace) > held.nbytes
+    assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
+    (line,) = draw_memory({"bands": trace}).axes[0].lines
+    assert line.get_ydata()[0] == trace[0][1] / 2**30
+    points = {"stream": [(2**30, 2**29, 2**28)], "tile": [(2**31, 2**30, 2**30)]}
+    drawn = {line.get_label() for line in draw_budgets(points).axes[0].lines}
+    assert {"stream, measured", "tile, predicted"} <= drawn

@@ -11,11 +11,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ourgan.images import contact_sheet
 from ourgan.plots import FIRST, SECOND, mark_overlaps, show_photo, write_on_photo
-from ourgan.synthesis.tiling import SeamDifference, TilePlan, seam_difference, tile_cost, upscale
+from ourgan.synthesis.tiling import SeamDifference, TilePlan, tile_cost
 
 
 def level_difference(tiled: Tensor, whole: Tensor) -> Tensor:
@@ -80,32 +80,6 @@ def draw_seams(differences: Mapping[int, SeamDifference], marked: int) -> Figure
     axes.set_xticks(overlaps)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(min(0.1, *mean) / 2, 150)
-    axes.legend(loc="lower left")
-    return figure
-
-
-def measure_seams(network: nn.Module, crop: Tensor, overlaps: Sequence[int]) -> dict[int, SeamDifference]:
-    """The seam of a square crop (3, S, S) in [0, 1] made in two pieces, for each overlap in LR pixels."""
-    side = crop.shape[1]
-    whole = upscale(network, crop, TilePlan(side, side, side, side, 0), progress=False)
-    plans = {a: TilePlan(side, side, side, side // 2, a) for a in overlaps}
-    return {
-        a: seam_difference(upscale(network, crop, plan, progress=False), whole, plan)
-        for a, plan in plans.items()
-    }
-
-
-def draw_seam_curves(curves: Mapping[str, Mapping[int, SeamDifference]], marked: int) -> Figure:
-    """Mean in the band over the overlap for several networks; `marked`: the overlap in use."""
-    figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    for colour, (name, differences) in zip((SECOND, FIRST), curves.items(), strict=True):
-        overlaps = sorted(differences)
-        axes.plot(overlaps, [differences[a].mean_in_band for a in overlaps], "o-", color=colour, label=name)
-    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
-    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (marked, "this\nprofile")])
-    axes.set(yscale="log", xlabel="overlap α, LR pixels", ylabel="mean within 16 px of the seam, levels")
-    axes.set_xticks(overlaps)
-    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(loc="lower left")
     return figure
 
