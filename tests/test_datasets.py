@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
 
 from ourgan.datasets import SETS, PhotoSet, SetError, load_set, verified
 from ourgan.errors import OurganError
 
+PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 ENTRY = 'file = "sunset.jpg", sha256 = "474dab6a4b9f94dc76c29dfe30e9f5db4af0fd2e33fe5d695f8152b371efca18"'
 
 
