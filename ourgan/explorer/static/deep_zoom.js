@@ -219,6 +219,8 @@ function connect(model, root, viewer, picture) {
     if (!item) return;
     if (refit) putBack();
     refit = false;
+    // A page that is being laid out anew may show an element of no size for less than a frame.
+    if (viewer.viewport.getContainerSize().x !== picture.clientWidth) requestAnimationFrame(resized);
     const zoom = item.viewportToImageZoom(viewer.viewport.getZoom(true)) * OpenSeadragon.pixelDensityRatio;
     const corner = item.viewportToImageCoordinates(viewer.viewport.getBounds(true).getTopLeft());
     const [height, width] = model.get("shapes").at(-1);
