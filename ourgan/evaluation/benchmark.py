@@ -225,6 +225,7 @@ def _pictures(checked: Checked, scenes: Scenes, enlargement: Enlargement) -> lis
                 "scene": model.key if model else files.sha256(picture),
                 "seed": seed,
                 "size": checked.plan.size,
+                "width": checked.plan.width,
                 "super_resolution": enlargement.super_resolution,
                 "weights": enlargement.weights,
             }
@@ -236,6 +237,7 @@ def _pictures(checked: Checked, scenes: Scenes, enlargement: Enlargement) -> lis
             "picture": picture,
             "seed": seed,
             "size": checked.plan.size,
+            "width": checked.plan.width,
             "enlarger": enlargement.directory,
             "super_resolution": enlargement.super_resolution,
         }

@@ -42,6 +42,7 @@ class Plan:
         samples: "NAME=DIR" each, pictures of step 1 by another program.
         seeds: pictures of each generator; the paper has 50.
         size: "1k" or "4k", the paper's.
+        width: of the models' scenes in pixels of step 1; the photo's own when None.
         profile: to train missing models with; "" trains none.
         fine_tune: also steps 2 and 3, on every photo, with the profile.
         cluster, workers: see `ourgan.cluster.run_jobs`.
@@ -55,6 +56,7 @@ class Plan:
     samples: tuple[str, ...] = ()
     seeds: int = 8
     size: str = "4k"
+    width: int | None = None
     profile: str = ""
     fine_tune: bool = False
     cluster: str | None = None

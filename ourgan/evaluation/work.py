@@ -76,6 +76,7 @@ def draw(
     picture: str,
     seed: int,
     size: str,
+    width: int | None,
     enlarger: str,
     super_resolution: dict[str, Any],
 ) -> None:
@@ -83,7 +84,7 @@ def draw(
 
     `enlarger`: the model directory whose own weights of these steps are used, "" for released ones.
     """
-    image = OurGAN.from_pretrained(model).sample(seed) if model else read_image(picture)
+    image = OurGAN.from_pretrained(model).sample(seed, width=width) if model else read_image(picture)
     steps = _enlarger(enlarger, json.dumps(super_resolution))
     for step in range(2, SIZES[size] + 2):
         image = steps.step(image, seed, step, method="auto", progress=False)

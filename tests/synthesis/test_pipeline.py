@@ -174,7 +174,7 @@ def test_damage_is_refused_by_name(model: OurGAN, tmp_path: Path) -> None:
         save_file(bad, directory / "global.safetensors")
         with pytest.raises(ModelError, match=says):
             OurGAN.from_pretrained(directory)
-    (directory / "global.safetensors").write_bytes(b"no weights at all")
+    (directory / "global.safetensors").write_bytes(b"no weights at all" * 10_000)
     with pytest.raises(ModelError, match="damaged"):
         OurGAN.from_pretrained(directory)
     table = json.loads((tmp_path / "good" / "config.json").read_text())
@@ -194,6 +194,6 @@ def test_a_window_is_the_same_pixels_without_the_rest(model: OurGAN) -> None:
     window = model.crop(5, "4k", (200, 100, 50, 30), tolerance=0)
     expected = torch.from_numpy(whole[100:130, 200:250].copy()).permute(2, 0, 1) / 255
     assert (window - expected).abs().max() < 0.51 / 255
-    assert torch.equal(model.crop(5, "1k", (0, 0, 96, 72)), model._scene(5, None))
+    assert torch.equal(model.crop(5, "1k", (0, 0, 96, 72)), model._scene(5, None).enlarged)
     with pytest.raises(OurganError, match="not within the picture, 384x288"):
         model.crop(5, "4k", (380, 0, 5, 5))
