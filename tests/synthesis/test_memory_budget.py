@@ -23,7 +23,10 @@ model.synthesize(7, "1k", image=image, progress=False, **arguments)
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 """
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc"),
+]
 
 
 def peak(out: Path, shape: tuple[int, int], budget: int, method: str) -> int:
