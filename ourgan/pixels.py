@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,3 +134,8 @@ def _fitted(captions: Sequence[str], width: int) -> tuple[list[str], Any, int]:
             text = text[:-1]
             texts[index] = text + "…"
     return texts, font, size * 3 // 2 if any(captions) else 0
+
+
+def digest(image: Tensor) -> str:
+    """SHA-256 of an image's values as float32: what it is known by, whatever drew it."""
+    return hashlib.sha256(image.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()

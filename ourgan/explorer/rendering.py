@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from ourgan.errors import OurganError
 from ourgan.explorer.state import Session
 from ourgan.explorer.uploads import safe_name
 from ourgan.explorer.worker import Deliver
+from ourgan.pixels import digest
 
 PAUSE = 0.25  # seconds between two reports
 
@@ -98,4 +98,4 @@ class Render:
 
 def mark(image: Tensor) -> str:
     """Eight characters that tell a picture of step 1 from others."""
-    return hashlib.sha256(image.numpy().tobytes()).hexdigest()[:8]
+    return digest(image)[:8]

@@ -5,7 +5,6 @@ Level 0 is the smallest picture; each level is twice as wide and high as the one
 
 from __future__ import annotations
 
-import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
@@ -17,6 +16,7 @@ from torch import Tensor
 from ourgan.errors import OurganError
 from ourgan.explorer.cache import Cache
 from ourgan.images import to_uint8
+from ourgan.pixels import digest
 from ourgan.synthesis.enlarging import SIZES
 from ourgan.synthesis.pipeline import OurGAN
 from ourgan.synthesis.pyramid import Pixels, Shape, half_size
@@ -118,7 +118,7 @@ class SceneSource(TileSource):
         height, own = model.generator.sizes[-1]
         base = (height, width or own) if image is None else (image.shape[1], image.shape[2])
         self.shapes = [(base[0] << level, base[1] << level) for level in range(2 * SIZES[size] + 1)]
-        drawn = None if image is None else hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest()
+        drawn = None if image is None else digest(image)
         self._scene = (seed, width, drawn)
 
     def _block(self, tile: Tile) -> Tile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
 import os
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ourgan import files
+from ourgan.pixels import digest
 from ourgan.synthesis.networks import Network
 from ourgan.synthesis.receptive_field import theoretical
 
@@ -40,7 +40,7 @@ def measured_context(
         return reach
     store = store or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ourgan" / STORE
     # The image counts as much as the weights: with x4plus, one asks for 40 pixels and another for 88.
-    drawn = hashlib.sha256(image.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    drawn = digest(image)
     key = f"{sha256} {drawn} {tolerance:g}"
     known = _read(store)
     if sha256 and key in known:

@@ -16,6 +16,7 @@ from ourgan import provenance, weights
 from ourgan.config import SuperResolutionConfig
 from ourgan.devices import compute_dtype
 from ourgan.errors import OurganError
+from ourgan.pixels import digest
 from ourgan.synthesis.directory import ModelError, ModelFacts, StepFacts
 from ourgan.synthesis.networks import Network, fine_tuned_file, fine_tuned_network, starting_network
 from ourgan.synthesis.overlap import measured_overlap, parse_overlap
@@ -179,3 +180,9 @@ def described(way: Way) -> str:
         return f"bands of {way.band} rows in {way.step.dtype}"
     plan = way.plan
     return f"tiles of {plan.tile_height}x{plan.tile_width}, overlap {plan.overlap}, in {way.step.dtype}"
+
+
+def identity_of(record: dict[str, Any], scene: Tensor) -> dict[str, Any]:
+    """What an unfinished picture and a run that goes on with it have in common, of its record and its scene."""
+    kept = {key: record[key] for key in ("seed", "methods", "weights", "super_resolution")}
+    return kept | {"step 1": digest(scene)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import os
 import time
@@ -21,11 +20,12 @@ from ourgan.devices import best_device
 from ourgan.errors import OurganError
 from ourgan.images import resize, to_uint8
 from ourgan.models.global_generator import GlobalGenerator
+from ourgan.pixels import digest
 from ourgan.synthesis.canvas import Canvas, check_output
 from ourgan.synthesis.context import measured_context
 from ourgan.synthesis.cropping import Box, crop
 from ourgan.synthesis.directory import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
-from ourgan.synthesis.enlarging import SIZES, Enlarger, described
+from ourgan.synthesis.enlarging import SIZES, Enlarger, described, identity_of
 from ourgan.synthesis.noise import scene_noise
 
 log = logging.getLogger(__name__)
@@ -218,8 +218,7 @@ class OurGAN(Enlarger):
                     watch(row, len(pixels))
             return pixels
         record = self.record(seed=seed, size=size, methods=[described(way) for way in ways])
-        identity = {key: record[key] for key in ("seed", "methods", "weights", "super_resolution")}
-        identity["step 1"] = _digest(image)
+        identity = identity_of(record, image)
         canvas = Canvas(out, height * factor, width * factor, identity, resume=resume, overwrite=overwrite)
         begun = canvas.rows
         if begun:
@@ -275,9 +274,7 @@ class OurGAN(Enlarger):
 
     def _scene(self, seed: int, width: int | None, image: Tensor | None = None) -> _Scene:
         """A scene with its picture of step 2; the last few are remembered."""
-        given = (
-            "" if image is None else hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()
-        )
+        given = "" if image is None else digest(image)
         key = (seed, width, given)
         scene = self._scenes.pop(key, None)
         if scene is None:
@@ -289,7 +286,3 @@ class OurGAN(Enlarger):
             del self._scenes[gone]
             self._contexts = {k: v for k, v in self._contexts.items() if k[0] != gone}
         return scene
-
-
-def _digest(image: Tensor) -> str:
-    return hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()

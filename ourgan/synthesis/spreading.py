@@ -27,7 +27,7 @@ from ourgan.errors import OurganError
 from ourgan.images import to_uint8
 from ourgan.synthesis.canvas import Canvas, check_output
 from ourgan.synthesis.directory import STRUCTURE
-from ourgan.synthesis.enlarging import SIZES, described
+from ourgan.synthesis.enlarging import SIZES, described, identity_of
 from ourgan.synthesis.pipeline import OurGAN
 from ourgan.synthesis.rendering import Step, Way, choose_ways, rendered
 
@@ -56,7 +56,7 @@ def synthesize_spread(
         raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
     check_output(out, overwrite=overwrite)
     whole = OurGAN.from_pretrained(directory)
-    scene = whole.sample(seed, width=width).numpy()
+    scene = whole.sample(seed, width=width)
     factor = 4 ** SIZES[size]
     height, wide = scene.shape[1] * factor, scene.shape[2] * factor
     if not 1 <= parts <= height:
@@ -64,13 +64,12 @@ def synthesize_spread(
     ways = _ways(whole, size, scene.shape[1], scene.shape[2])
     dtype = next(name for name, known in DTYPES.items() if known == ways[-1].step.dtype)
     record = whole.record(seed=seed, size=size, methods=[described(way) for way in ways])
-    identity = {key: record[key] for key in ("seed", "methods", "weights", "super_resolution")}
-    identity["step 1"] = hashlib.sha256(scene.tobytes()).hexdigest()
+    identity = identity_of(record, scene)
     known_by = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     rows = out.with_name(f".{out.name}.rows-{known_by}")
     rows.mkdir(exist_ok=True)
     if not (rows / "scene.npy").exists():
-        _save(rows / "scene.npy", scene)
+        _save(rows / "scene.npy", scene.numpy())
     arguments = {"model": str(directory), "seed": seed, "size": size, "dtype": dtype}
     jobs = _row_jobs(rows, directory, height, parts, arguments)
     run_jobs(jobs, cluster, workers=workers, title="rows")

@@ -16,11 +16,12 @@ from ourgan import files, hub
 from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
 from ourgan.errors import OurganError
 from ourgan.images import resize
+from ourgan.pixels import digest
 from ourgan.synthesis.directory import StepFacts
 from ourgan.synthesis.networks import NETWORKS, starting_network
 from ourgan.training.loop import training_minutes
 from ourgan.training.patches import FolderPatches, PhotoPatches
-from ourgan.training.super_resolution import SuperResolutionTrainer, digest
+from ourgan.training.super_resolution import SuperResolutionTrainer
 from ourgan.training.super_resolution_loop import train_super_resolution
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from ourgan.config import GlobalStructureConfig
 from ourgan.devices import compute_dtype
 from ourgan.models.global_generator import Discriminator, GlobalGenerator
-from ourgan.pixels import pyramid
+from ourgan.pixels import digest, pyramid
 from ourgan.tables import to_table
 from ourgan.training import checkpoint
 from ourgan.training.critic import critic_step, score_gradient
@@ -311,12 +310,11 @@ class GlobalStructureTrainer:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
-        pixels = self.photos[-1].float().cpu().numpy().tobytes()
         return {
             "config": to_table(self.config) | {"dtype": str(self.dtype).removeprefix("torch.")},
             "seed": self.seed,
             "sizes": [list(size) for size in self.generator.sizes],
-            "photo": hashlib.sha256(pixels).hexdigest(),
+            "photo": digest(self.photos[-1]),
         }
 
     def load(self, path: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -246,8 +245,3 @@ class SuperResolutionTrainer:
             "resume with --resume, or start again with a lower learning_rate or dtype float32",
             evidence(found, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
         )
-
-
-def digest(image: Tensor) -> str:
-    """SHA-256 of an image's pixels, for an identity."""
-    return hashlib.sha256(image.float().cpu().numpy().tobytes()).hexdigest()
