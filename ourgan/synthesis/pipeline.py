@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ class OurGAN(Enlarger):
         # float32: step 1 costs a second, and its samples should not depend on the processor.
         self.generator = generator.to(self.device, torch.float32).eval().requires_grad_(False)
         self.generator.compute_dtype = torch.float32
+        self._remembering = threading.Lock()
         self._scenes: dict[_Key, _Scene] = {}
         self._contexts: dict[tuple[_Key, str, float], int] = {}
 
@@ -260,16 +262,17 @@ class OurGAN(Enlarger):
         """
         if size not in SIZES:
             raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
-        scene = self._scene(seed, width, image)
-        steps = []
-        for step in range(3, SIZES[size] + 2):
-            network, found = self.network(step)
-            key = (scene.key, found.sha256, tolerance)
-            if key not in self._contexts:
-                self._contexts[key] = measured_context(
-                    network, scene.enlarged, tolerance, sha256=found.sha256
-                )
-            steps.append((self._step(step), self._contexts[key]))
+        with self._remembering:  # a deep zoom asks from a thread of its own
+            scene = self._scene(seed, width, image)
+            steps = []
+            for step in range(3, SIZES[size] + 2):
+                network, found = self.network(step)
+                key = (scene.key, found.sha256, tolerance)
+                if key not in self._contexts:
+                    self._contexts[key] = measured_context(
+                        network, scene.enlarged, tolerance, sha256=found.sha256
+                    )
+                steps.append((self._step(step), self._contexts[key]))
         return crop(scene.enlarged, seed, steps, box)
 
     def _scene(self, seed: int, width: int | None, image: Tensor | None = None) -> _Scene:
