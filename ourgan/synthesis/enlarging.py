@@ -183,6 +183,6 @@ def described(way: Way) -> str:
 
 
 def identity_of(record: dict[str, Any], scene: Tensor) -> dict[str, Any]:
-    """What an unfinished picture and a run that goes on with it have in common: parts of its record, its scene."""
+    """What an unfinished picture and a run that goes on with it must have in common."""
     kept = {key: record[key] for key in ("seed", "methods", "weights", "super_resolution")}
     return kept | {"step 1": digest(scene)}
