@@ -14,27 +14,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import STRUCTURE
 
 import ourgan.__main__
 from ourgan.__main__ import main
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 
-TINY = """
-[global_structure]
-width = 24
-min_width = 16
-vae_refinements = 0
-gan_stages = 1
-channels = 8
-layers = 1
-latent_channels = 8
+TINY = (
+    STRUCTURE
+    + """
 batch_size = 1
 iterations = 3
 [super_resolution]
 noise_std = 0.0
 overlap = 8
 """
+)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import STRUCTURE
 
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.errors import OurganError
@@ -21,20 +22,15 @@ from ourgan.models.global_generator import GlobalGenerator
 from ourgan.pixels import write_image
 from ourgan.synthesis.pipeline import OurGAN
 
-TINY = """
-[global_structure]
-width = 24
-min_width = 16
-vae_refinements = 0
-gan_stages = 1
-channels = 8
-layers = 1
-latent_channels = 8
+TINY = (
+    STRUCTURE
+    + """
 [esrgan]
 patch = 32
 batch_size = {batch}
 discriminator_channels = 8
 """
+)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import STRUCTURE
 
 from ourgan import OurGAN
 from ourgan.__main__ import main
@@ -21,15 +22,9 @@ DATA = Path(__file__).parents[1] / "data"
 PHOTO = DATA / "photos" / "picos-de-europa.jpg"
 SMALL = SinGANConfig(width=24, min_width=16, gan_stages=2, iterations=(3, 2, 1))
 COORDINATES = ("coordinate_encoder", "coordinate_generator", "coordinate_discriminator")
-PROFILE = """
-[global_structure]
-width = 24
-min_width = 16
-vae_refinements = 0
-gan_stages = 1
-channels = 8
-layers = 1
-latent_channels = 8
+PROFILE = (
+    STRUCTURE
+    + """
 batch_size = 1
 iterations = 3
 [singan]
@@ -49,6 +44,7 @@ patch = 32
 batch_size = 2
 discriminator_channels = 4
 """
+)
 
 
 @pytest.fixture(autouse=True)

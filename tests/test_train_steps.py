@@ -14,6 +14,7 @@ import spandrel
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import STRUCTURE
 
 from ourgan import OurGAN, weights
 from ourgan.__main__ import main
@@ -21,15 +22,9 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.training.super_resolution import SuperResolutionTrainer
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
-TINY = """
-[global_structure]
-width = 24
-min_width = 16
-vae_refinements = 0
-gan_stages = 1
-channels = 8
-layers = 1
-latent_channels = 8
+TINY = (
+    STRUCTURE
+    + """
 batch_size = 1
 iterations = 3
 [super_resolution]
@@ -50,6 +45,7 @@ validate_every = 2
 discriminator_channels = 4
 dtype = "float32"
 """
+)
 SMALL = 320  # pixels: less than step 2 makes, so steps 2 and 3 learn from the same
 
 
