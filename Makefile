@@ -22,8 +22,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 reproduce: $(INSTALLED)
 	$(BIN)/ourgan reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(ONLY),--only $(ONLY))
 
+# Two at a time, a file at a time: most tests use one core.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Campaigns of minutes to hours: large pictures killed, memory over thousands of iterations.
 test-long: $(INSTALLED)

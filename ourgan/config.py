@@ -257,6 +257,7 @@ class NotebookConfig:
 
     size: str = "4k"  # of the picture that notebook 05 makes
     scene_width: int = 256  # of step 1 there, in pixels
+    memory_budgets: tuple[float, ...] = (1.5, 2.0, 3.0)  # GiB, tried there
     samples: int = 8  # drawn per figure
     erf_crop: int = 128  # LR pixels
     erf_positions: int = 4  # output pixels per photo
