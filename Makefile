@@ -7,15 +7,21 @@ INSTALLED := .venv/.installed
 
 .PHONY: reproduce test test-long lint format notebooks lab clean
 
-# `make .venv` is the install: done once, and again when what it installs has changed.
+# `make .venv` is the install: done once, and again when what it installs has changed. With LOCKED=1 (Python 3.11
+# on Linux) pip refuses every file whose checksum is not the one in requirements.lock.
 .PHONY: .venv
 .venv: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed and '$(PYTHON)' is not: try make .venv PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifdef LOCKED
+	$(BIN)/python -m pip install --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+else
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+endif
 	@touch $@
 
 # Every figure of the paper that fits this machine: make reproduce [PROFILE=smoke|cpu|paper-4k|paper-16k] [ONLY=01,05]

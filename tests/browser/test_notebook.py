@@ -177,7 +177,6 @@ def test_a_page_that_is_loaded_again_goes_on(explorer: Locator, model: OurGAN) -
     assert np.abs(after.astype(int) - to_uint8(model.sample(6, width=width))).max() <= 1
 
 
-@pytest.mark.long  # Voila runs the whole notebook before it shows anything
 def test_in_voila(browser: Browser, tmp_path: Path, model: OurGAN, keep: Callable[[str], Path]) -> None:
     """The explorer alone, as one would serve it."""
     page = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
