@@ -5,12 +5,16 @@ Its static pictures are left out here, they take a minute; tests/test_notebooks.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import servers
 from numpy.typing import NDArray
@@ -175,6 +179,27 @@ def test_a_page_that_is_loaded_again_goes_on(explorer: Locator, model: OurGAN) -
     after = scene(explorer, "Scene of seed 6")
     width = before.shape[1]  # the one that an earlier test set: it, too, outlives the page
     assert np.abs(after.astype(int) - to_uint8(model.sample(6, width=width))).max() <= 1
+
+
+def test_nothing_listens_beyond_loopback_and_nothing_answers_without_the_token(
+    explorer: Locator, lab: str
+) -> None:
+    """With the explorer and its deep zoom at work: every socket of the server, of its kernels and of ours."""
+    us = psutil.Process()
+    sockets = [
+        connection.laddr.ip
+        for process in (us, *us.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(sockets) > 5  # the server's, and the kernel's five
+    assert all(ipaddress.ip_address(address).is_loopback for address in sockets)
+    base = lab.partition("/lab")[0]
+    for path in ("/api/kernels", "/api/contents", "/lab/api/workspaces"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(base + path)
+        assert refused.value.code == 403
+        refused.value.close()
 
 
 def test_in_voila(browser: Browser, tmp_path: Path, model: OurGAN, keep: Callable[[str], Path]) -> None:
