@@ -46,7 +46,7 @@ def to_srgb(path: Path, decoded: Decoded) -> Decoded:
         decoded = replace(decoded, pixels=np.repeat(decoded.pixels, 3, axis=-1), colour="RGB")
     if _changes_nothing(profile, decoded.colour):
         return decoded
-    name = ImageCms.getProfileDescription(profile).strip()
+    name = _name(profile)
     if decoded.full_scale != 255:
         log.warning("%s: colour profile %r applied at 8 bits; deeper pixels lose the rest", path, name)
         eight_bits = np.rint(decoded.pixels * (255 / decoded.full_scale)).astype(np.uint8)
@@ -71,6 +71,13 @@ def _usable_profile(path: Path, decoded: Decoded) -> ImageCms.ImageCmsProfile | 
         reason = str(error)
     log.warning("%s: embedded colour profile passed over (%s)", path, reason)
     return None
+
+
+def _name(profile: ImageCms.ImageCmsProfile) -> str:
+    try:
+        return ImageCms.getProfileDescription(profile).strip()
+    except ImageCms.PyCMSError:  # bytes that are no text; the colours may be right all the same
+        return "of an illegible name"
 
 
 def _as_image(decoded: Decoded) -> Image.Image:

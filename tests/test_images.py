@@ -206,6 +206,14 @@ def test_icc_profile_is_converted_to_srgb(photo, array, tmp_path, caplog):
     assert (image - expected(array)).abs().max() > 10 / 255
 
 
+def test_a_profile_whose_name_is_no_text_serves_all_the_same(photo, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    photo.save(tmp_path / "named.png", icc_profile=ADOBE_RGB)
+    photo.save(tmp_path / "photo.png", icc_profile=ADOBE_RGB.replace(b"wide\0\0\0", b"wide\xc3\x86|"))
+    assert torch.equal(read_image(tmp_path / "photo.png"), read_image(tmp_path / "named.png"))
+    assert "colour profile 'of an illegible name'" in caplog.text
+
+
 def test_srgb_profile_changes_nothing(photo, array, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

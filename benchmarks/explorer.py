@@ -1,0 +1,101 @@
+"""How long each control of the explorer takes to answer, with the shipped model, without a browser.
+
+    OURGAN_WEIGHTS=package python benchmarks/explorer.py [--threads 2]
+
+The widgets are set as a browser would set them, in an event loop as in a kernel; the time ends when the
+worker is idle and the picture is there. What takes over two seconds shows progress in its panel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from ipywidgets import Widget
+
+from ourgan.devices import best_device
+from ourgan.explorer import Explorer
+from ourgan.provenance import device_name
+
+MODELS = Path(__file__).parents[1] / "data/models"
+
+
+def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
+    """What a person does, three times each."""
+    widgets = {name: widget for widget in every(explorer) for name in widget._dom_classes}
+
+    def sets(name: str, *values: object) -> list[Callable[[], object]]:
+        return [lambda value=value: setattr(widgets[f"ourgan-{name}"], "value", value) for value in values]
+
+    def presses(name: str, times: int = 1) -> list[Callable[[], object]]:
+        return [widgets[f"ourgan-{name}"].click] * times
+
+    return {
+        "another seed": sets("seed", 21, 22, 23),
+        "(open noise and width)": sets("tabs", "Noise and width"),
+        "noise of a stage": sets("strength-1", 0.5, 1.5, 0.8),
+        "half the width": sets("width", 0.5),
+        "twice the width": sets("width", 2),
+        "four times the width": sets("width", 4),
+        "back to the photo's width": sets("width", 1),
+        "without the vertical coordinate": sets("coordinate", False),
+        "and with it": sets("coordinate", True),
+        "(open two seeds)": sets("tabs", "Two seeds"),
+        "a step from one seed to another": sets("share", 3, 6, 9),
+        "(open the edits)": sets("tabs", "Edit"),
+        "an edit": presses("apply", 3),
+        "an edit taken back": presses("undo", 3),
+        "(open the seam lab)": sets("tabs", "Seam lab"),
+        "seam lab, first strip and weights": presses("measure"),
+        "seam lab, overlap": sets("overlap", 8, 16, 32),
+        "seam lab, tile": sets("tile", 32, 16, 64),
+        "a page of the gallery": sets("tabs", "Gallery") + presses("next", 2),
+    }
+
+
+def every(widget: Widget) -> list[Widget]:
+    """The widget and all that are in it."""
+    return [widget, *(inner for child in getattr(widget, "children", ()) for inner in every(child))]
+
+
+async def measure() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as out:
+        explorer = Explorer(MODELS / "picos-de-europa", MODELS / "picos-de-europa-plain", out=out)
+
+        async def idle() -> None:
+            await asyncio.sleep(0.02)  # what comes after a short pause has come
+            while explorer.desk.worker.busy():
+                await asyncio.sleep(0.002)
+
+        await idle()
+        for name, actions in controls(explorer).items():
+            seconds = []
+            for act in actions:
+                started = time.perf_counter()
+                act()
+                await idle()
+                seconds.append(time.perf_counter() - started)
+            if not name.startswith("("):
+                print(f"{name}: {statistics.median(seconds):.2f} s (at most {max(seconds):.2f})", flush=True)
+        explorer.close()
+
+
+def main() -> None:
+    """Measure with the threads that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(f"{device_name(best_device())}, {arguments.threads} threads, torch {torch.__version__}")
+    asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    main()
