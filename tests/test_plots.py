@@ -16,9 +16,11 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.plots import as_picture, table
 from ourgan.plots import receptive_field as fields
 from ourgan.plots import tiling as seams
+from ourgan.plots.super_resolution import draw_seam_means
 from ourgan.plots.synthesis import draw_budgets, draw_memory
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, effective
-from ourgan.synthesis.tiling import SeamDifference, TilePlan, seam_difference, upscale
+from ourgan.synthesis.seams import SeamDifference, measured_seams, seam_difference
+from ourgan.synthesis.tiling import TilePlan, upscale
 
 Photo = Callable[..., Tensor]
 
@@ -116,13 +118,19 @@ def test_seams_are_drawn(photo: Photo, network: RRDBNet) -> None:
     tiled = {overlap: upscale(network, image, plan, progress=False) for overlap, plan in plans.items()}
     maps = {overlap: seams.level_difference(pieces, whole) for overlap, pieces in tiled.items()}
     measured = {overlap: seam_difference(tiled[overlap], whole, plans[overlap]) for overlap in plans}
+    assert measured_seams(network, image, (0, 4)) == measured
+    with pytest.raises(ValueError, match="overlap 48: use less than 48"):
+        measured_seams(network, image, (0, 48))
     assert float(maps[0].max()) == pytest.approx(measured[0].largest, rel=1e-4)
     curve = seams.draw_seams(measured, marked=4)
     assert list(curve.axes[0].lines[1].get_ydata()) == [measured[a].mean_in_band for a in (0, 4)]
     split = seams.draw_split(image, TilePlan(64, 96, 32, 32, overlap=8), chosen=4)
     cost = seams.draw_cost([(64, 64), (270, 512)], 24, 900)
     assert float(cost.axes[0].lines[1].get_ydata()[24]) == pytest.approx(2849280 / (16 * 270 * 512))
-    for figure in (curve, split, cost, seams.draw_differences(maps)):
+    means = draw_seam_means({"before": measured, "after": measured}, marked=4)
+    assert [line.get_label() for line in means.axes[0].lines[:2]] == ["before", "after"]
+    assert list(means.axes[0].lines[1].get_ydata()) == [measured[a].mean_in_band for a in (0, 4)]
+    for figure in (curve, means, split, cost, seams.draw_differences(maps)):
         assert as_picture(figure).width > 300
 
 

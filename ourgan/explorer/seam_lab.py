@@ -13,8 +13,9 @@ from torch import Tensor
 from ourgan.errors import OurganError
 from ourgan.explorer.cache import Cache
 from ourgan.synthesis.networks import Network
+from ourgan.synthesis.seams import SeamDifference, seam_difference
 from ourgan.synthesis.streaming import stream
-from ourgan.synthesis.tiling import SeamDifference, TilePlan, seam_difference, upscale
+from ourgan.synthesis.tiling import TilePlan, upscale
 
 # LR pixels. Wide enough for an overlap of 48 beside a tile of 64; as flat as it is so that any choice takes
 # under two seconds on two cores in float32.

@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan.images import contact_sheet
-from ourgan.plots import FIRST, PRINTED, SECOND
+from ourgan.plots import FIRST, PRINTED, SECOND, mark_overlaps
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, circle_share
+from ourgan.synthesis.seams import SeamDifference
 from ourgan.training.bsrgan import bsrgan_recipe
 from ourgan.training.degradation import bicubic_downscale
 from ourgan.training.patches import Pair, stream
@@ -94,6 +95,20 @@ def draw_fields(fields: Mapping[str, EffectiveReceptiveField]) -> Figure:
     for axes in both:
         axes.axhline(0.98, color="black", lw=0.8)
         axes.legend(loc="lower right", title="98 % within")
+    return figure
+
+
+def draw_seam_means(seams: Mapping[str, Mapping[int, SeamDifference]], marked: int) -> Figure:
+    """Mean difference at the seam over the overlap, for several networks; `marked`: the overlap in use."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for (name, measured), colour in zip(seams.items(), COLOURS, strict=False):
+        means = [seam.mean_in_band for seam in measured.values()]
+        axes.plot(list(measured), means, "o-", color=colour, label=name)
+    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
+    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (marked, "this\nprofile")])
+    axes.set(yscale="log", xlabel="overlap α, LR pixels", ylabel="mean at the seam, levels of 255")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend()
     return figure
 
 

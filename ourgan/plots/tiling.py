@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ourgan.images import contact_sheet
 from ourgan.plots import FIRST, SECOND, mark_overlaps, show_photo, write_on_photo
-from ourgan.synthesis.tiling import SeamDifference, TilePlan, tile_cost
+from ourgan.synthesis.seams import SeamDifference
+from ourgan.synthesis.tiling import TilePlan, tile_cost
 
 
 def level_difference(tiled: Tensor, whole: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.synthesis.context import measured_context
 from ourgan.synthesis.overlap import measured_overlap, parse_overlap
 from ourgan.synthesis.receptive_field import effective
-from ourgan.synthesis.tiling import TilePlan, seam_difference, upscale
+from ourgan.synthesis.seams import seam_difference
+from ourgan.synthesis.tiling import TilePlan, upscale
 
 
 @pytest.fixture(scope="module")

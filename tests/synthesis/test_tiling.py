@@ -16,6 +16,7 @@ from ourgan.images import read_image, resize, to_uint8
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.synthesis.receptive_field import theoretical
+from ourgan.synthesis.seams import seam_difference
 from ourgan.synthesis.tiling import (
     Tile,
     TilePlan,
@@ -23,7 +24,6 @@ from ourgan.synthesis.tiling import (
     add_noise,
     choose_plan,
     concat,
-    seam_difference,
     split,
     tile_cost,
     trim,
