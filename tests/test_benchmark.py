@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -184,15 +185,31 @@ def test_interrupted_work_is_never_redone(
     assert contents(tmp_path / "out") == contents(done)
 
 
-def test_two_processes_measure_the_same_bytes(base: Path, done: Path, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def workers(kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The options for two processes here, or for two workers of a Dask cluster on loopback."""
+    if kind == "processes":
+        yield ["--workers", "2"]
+        return
+    from distributed import LocalCluster
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
+        yield ["--cluster", running.scheduler_address]
+
+
+@pytest.mark.parametrize("kind", ["processes", "cluster"])
+def test_others_measure_the_same_bytes(
+    kind: str, base: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
-    arguments = command(base, out, "--samples", samples(base), "--workers", "2")
     shutil.copytree(done / "pictures", out / "pictures")
     for name in ("models", "cells"):
         (out / name).mkdir()
     settings = json.loads((done / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps(settings | {"profile": None}))
-    assert main(arguments) == 0
+    with workers(kind, monkeypatch) as options:
+        assert main(command(base, out, "--samples", samples(base), *options)) == 0
     assert len(list((out / "cells").iterdir())) >= 8
     assert contents(out).items() <= contents(done).items()
 
