@@ -14,14 +14,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ourgan.errors import OurganError
-from ourgan.images import to_uint8
 from ourgan.synthesis.noise import noise_field
 
 log = logging.getLogger(__name__)
@@ -140,25 +137,12 @@ def trim(upscaled: Tensor, tile: Tile, scale: int) -> Tensor:
     return upscaled[:, top : top + height, left : left + width]
 
 
-def concat(
-    trimmed: Iterable[tuple[Tile, Tensor]], plan: TilePlan, out: NDArray[np.uint8] | None = None
-) -> Tensor:
-    """Lay trimmed subregions into one image: Eq. 7.
-
-    Returns (3, rH, rW) float32 on the CPU. With `out`, a uint8 array (rH, rW, 3), each subregion is
-    rounded to 8 bits into it as it arrives, so that the whole never exists in float; the result is then
-    `out` as a tensor (3, rH, rW) that shares its memory.
-    """
-    r, shape = plan.scale, (plan.height * plan.scale, plan.width * plan.scale)
-    if out is not None and (out.shape != (*shape, 3) or out.dtype != np.uint8):
-        raise TilingError(f"out is {out.dtype} {out.shape}; the image needs uint8 {(*shape, 3)}")
-    image = torch.empty(3, *shape) if out is None else torch.from_numpy(out).permute(2, 0, 1)
+def concat(trimmed: Iterable[tuple[Tile, Tensor]], plan: TilePlan) -> Tensor:
+    """Lay trimmed subregions into one image, (3, rH, rW) float32 on the CPU: Eq. 7."""
+    r = plan.scale
+    image = torch.empty(3, plan.height * r, plan.width * r)
     for tile, pixels in trimmed:
-        target = (slice(tile.top * r, tile.bottom * r), slice(tile.left * r, tile.right * r))
-        if out is None:
-            image[:, target[0], target[1]] = pixels
-        else:
-            out[target] = to_uint8(pixels)
+        image[:, tile.top * r : tile.bottom * r, tile.left * r : tile.right * r] = pixels
     return image
 
 
@@ -169,15 +153,14 @@ def upscale(
     *,
     progress: bool = True,
     dtype: torch.dtype | None = None,
-    out: NDArray[np.uint8] | None = None,
 ) -> Tensor:
     """Upscale the image (3, H, W) in [0, 1] subregion by subregion: Eq. 4 to 7, without the noise.
 
     Each subregion runs on the network's device in `dtype` (default: the network's own). Returns
-    (3, rH, rW) float32 on the CPU, not clamped; or 8-bit pixels in `out`, see `concat`. TilingError if
-    a subregion comes out with another shape or with values that are not finite.
+    (3, rH, rW) float32 on the CPU, not clamped. TilingError if a subregion comes out with another shape or
+    with values that are not finite.
     """
-    return concat(upscaled_tiles(network, image, plan, progress=progress, dtype=dtype), plan, out)
+    return concat(upscaled_tiles(network, image, plan, progress=progress, dtype=dtype), plan)
 
 
 def upscaled_tiles(

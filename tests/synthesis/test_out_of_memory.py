@@ -11,7 +11,6 @@ import sys
 import weakref
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -132,11 +131,10 @@ def test_halves_of_windows_begin_and_end_at_windows() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), RuntimeError("device-side assert")])
 def test_another_error_is_no_reason_to_go_on(error: Exception) -> None:
-    device, pixels = SmallDevice(900, error), np.zeros((280, 400, 3), np.uint8)
+    device = SmallDevice(900, error)
     with pytest.raises(type(error), match=str(error)):  # the second tile is larger than the first
-        upscale(device, IMAGE, TilePlan(70, 100, 20, 30, 4), progress=False, out=pixels)
+        upscale(device, IMAGE, TilePlan(70, 100, 20, 30, 4), progress=False)
     assert (len(device.done), len(device.failed)) == (1, 1)
-    assert pixels[:80, :120].any() and not pixels[80:].any() and not pixels[:, 120:].any()
 
 
 def test_what_failed_is_released_before_the_halves_are_computed() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ourgan.images import read_image, resize, to_uint8
+from ourgan.images import read_image, resize
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.synthesis.receptive_field import theoretical
@@ -158,18 +157,6 @@ def test_less_overlap_shows(network: RRDBNet, photo: Tensor) -> None:
     assert none.mean_in_band > 2 * some.mean_in_band > 20 * enough.mean_in_band
     assert none.largest > 10 and none.changed > 0.1
     assert enough.largest < 0.01 and enough.changed < 1e-3
-
-
-def test_eight_bit_output_equals_the_rounded_float(network: RRDBNet, photo: Tensor) -> None:
-    plan = TilePlan(61, 83, 25, 25, 5)
-    pixels = np.zeros((244, 332, 3), np.uint8)
-    shared = upscale(network, photo, plan, progress=False, out=pixels)
-    assert np.array_equal(pixels, to_uint8(upscale(network, photo, plan, progress=False)))
-    assert shared.shape == (3, 244, 332) and shared.numpy().base is not None
-    assert np.shares_memory(shared.numpy(), pixels)
-    assert pixels.std() > 5
-    with pytest.raises(TilingError, match=r"needs uint8 \(244, 332, 3\)"):
-        upscale(network, photo, plan, progress=False, out=pixels[:-1])
 
 
 def test_bfloat16_comes_back_as_float32(network: RRDBNet, photo: Tensor) -> None:
