@@ -77,5 +77,5 @@ def draw_budgets(budgets: Mapping[str, Sequence[tuple[int, int, int]]]) -> Figur
         xlim=(0.9, most * 1.05),
         ylim=(0, None),
     )
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="upper left", fontsize=9)
     return figure
