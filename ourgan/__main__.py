@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("reproduce", help="run the notebooks and leave their figures")
-    command.add_argument("--profile", default="auto", help="smoke, cpu, paper-4k, paper-16k, or a .toml file")
+    command.add_argument(
+        "--profile", default="auto", help="smoke, quick, cpu, paper-4k, paper-16k, or a .toml"
+    )
     command.add_argument("--only", default="", metavar="01,05", help="these notebooks alone")
     command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/reproduce-PROFILE")
     command.add_argument(

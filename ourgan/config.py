@@ -307,7 +307,7 @@ class Profile:
         return self.esrgan if backbone == "esrgan" else self.swinir
 
 
-PROFILES = ("smoke", "cpu", "paper-4k", "paper-16k")
+PROFILES = ("smoke", "quick", "cpu", "paper-4k", "paper-16k")
 
 
 def resolve_profile(name: str = "auto") -> str:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
 # Seconds that one cell may take: what a profile promises, many times over, so that a hang ends some time.
-CELL_SECONDS = {"smoke": 600, "cpu": 3600, "paper-4k": 86400, "paper-16k": 86400}
+CELL_SECONDS = {"smoke": 600, "quick": 3600, "cpu": 3600, "paper-4k": 86400, "paper-16k": 86400}
 EXIT = {"done": 0, "failed": 1, "timeout": 1, "dead-kernel": 138}
 COMMITTED_BYTES = 300_000  # of a notebook
 

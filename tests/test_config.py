@@ -140,7 +140,9 @@ def test_auto_asks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_profile_names_the_nearest_and_all() -> None:
-    with pytest.raises(ConfigError, match=r"no profile 'paper4k' \(did you mean 'paper-4k'\?\).*smoke, cpu"):
+    with pytest.raises(
+        ConfigError, match=r"no profile 'paper4k' \(did you mean 'paper-4k'\?\).*smoke, quick, cpu"
+    ):
         load_profile("paper4k")
 
 
