@@ -104,6 +104,41 @@ def look_into(explorer: Locator) -> None:
     settled(zoom)
 
 
+def edit_and_undo(explorer: Locator) -> None:
+    """Part of the scene a second time beside it, harmonised by the generator; then as before."""
+    set_seed(explorer, 7)
+    before = scene(explorer, "Scene of seed 7, 256 x 192")
+    panel(explorer, "Edit")
+    explorer.locator(".ourgan-operation select").select_option("duplicate it")
+    for name, value in {"x": 20, "y": 40, "w": 80, "h": 60, "to-x": 150, "to-y": 40}.items():
+        box = explorer.locator(f".ourgan-{name} input")
+        box.fill(str(value))
+        box.press("Tab")
+    explorer.locator(".ourgan-apply").click()
+    after = scene(explorer, "1 edits")
+    there = np.abs(after.astype(int) - before)[40:100, 150:230].mean()
+    assert there > 3
+    explorer.locator(".ourgan-undo").click()
+    assert np.array_equal(scene(explorer, "Scene of seed 7, 256 x 192"), before)
+
+
+def cancel_a_rendering(explorer: Locator) -> None:
+    """Of half the scene, after it has shown how far it is."""
+    set_width(explorer, "Home")
+    scene(explorer, "128 x 192 pixels")
+    panel(explorer, "Take away")
+    name = explorer.locator(".ourgan-name input")
+    name.fill(f"cancelled-{os.getpid()}")
+    name.press("Tab")
+    explorer.locator(".ourgan-size select").select_option("1k")
+    explorer.locator(".ourgan-render").click()
+    message = explorer.locator(".ourgan-message:visible").last
+    expect(explorer.locator(".ourgan-progress")).to_contain_text("%", timeout=PATIENCE)
+    explorer.locator(".ourgan-cancel").click()
+    expect(message).to_contain_text("ancelled", timeout=PATIENCE)
+    expect(explorer.locator(".ourgan-render")).to_be_enabled(timeout=PATIENCE)
+
+
 def test_another_seed_is_another_picture(explorer: Locator, model: OurGAN) -> None:
     first = scene(explorer, "Scene of seed 7")
     set_seed(explorer, 11)
@@ -123,36 +158,11 @@ def test_a_wider_scene(explorer: Locator, model: OurGAN) -> None:
 
 
 def test_an_edit_is_injected_and_taken_back(explorer: Locator) -> None:
-    set_seed(explorer, 7)
-    before = scene(explorer, "Scene of seed 7, 256 x 192")
-    panel(explorer, "Edit")
-    explorer.locator(".ourgan-operation select").select_option("duplicate it")
-    for name, value in {"x": 20, "y": 40, "w": 80, "h": 60, "to-x": 150, "to-y": 40}.items():
-        box = explorer.locator(f".ourgan-{name} input")
-        box.fill(str(value))
-        box.press("Tab")
-    explorer.locator(".ourgan-apply").click()
-    after = scene(explorer, "1 edits")
-    there = np.abs(after.astype(int) - before)[40:100, 150:230].mean()
-    assert there > 3
-    explorer.locator(".ourgan-undo").click()
-    assert np.array_equal(scene(explorer, "Scene of seed 7, 256 x 192"), before)
+    edit_and_undo(explorer)
 
 
 def test_a_rendering_is_cancelled(explorer: Locator) -> None:
-    set_width(explorer, "Home")
-    scene(explorer, "128 x 192 pixels")
-    panel(explorer, "Take away")
-    name = explorer.locator(".ourgan-name input")
-    name.fill(f"cancelled-{os.getpid()}")
-    name.press("Tab")
-    explorer.locator(".ourgan-size select").select_option("1k")
-    explorer.locator(".ourgan-render").click()
-    message = explorer.locator(".ourgan-message:visible").last
-    expect(explorer.locator(".ourgan-progress")).to_contain_text("%", timeout=PATIENCE)
-    explorer.locator(".ourgan-cancel").click()
-    expect(message).to_contain_text("ancelled", timeout=PATIENCE)
-    expect(explorer.locator(".ourgan-render")).to_be_enabled(timeout=PATIENCE)
+    cancel_a_rendering(explorer)
 
 
 def test_the_deep_zoom_shows_the_scene_at_once(
@@ -220,8 +230,8 @@ def test_in_voila(browser: Browser, tmp_path: Path, model: OurGAN, keep: Callabl
         second = scene(explorer, "Scene of seed 11")
         assert np.abs(second.astype(int) - to_uint8(model.sample(11))).max() <= 1
         assert np.abs(first.astype(int) - second).mean() > 10
-        set_width(explorer, "Home")
-        scene(explorer, "128 x 192 pixels")
+        edit_and_undo(explorer)
+        cancel_a_rendering(explorer)
         look_into(explorer)
         window.screenshot(path=keep("voila.png"))
         window.close()
