@@ -24,7 +24,7 @@ else
 endif
 	@touch $@
 
-# Every figure of the paper that fits this machine: make reproduce [PROFILE=smoke|cpu|paper-4k|paper-16k] [ONLY=01,05]
+# Every figure of the paper that fits this machine: make reproduce [PROFILE=smoke|quick|cpu|paper-4k|paper-16k] [ONLY=01,05]
 reproduce: $(INSTALLED)
 	$(BIN)/ourgan reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(ONLY),--only $(ONLY))
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from ipywidgets import Widget
 
 from ourgan.devices import best_device
 from ourgan.explorer import Explorer
+from ourgan.explorer.panels.base import all_within
 from ourgan.provenance import device_name
 
 MODELS = Path(__file__).parents[1] / "data/models"
@@ -28,7 +28,7 @@ MODELS = Path(__file__).parents[1] / "data/models"
 
 def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
     """What a person does, three times each."""
-    widgets = {name: widget for widget in every(explorer) for name in widget._dom_classes}
+    widgets = {name: widget for widget in all_within(explorer) for name in widget._dom_classes}
 
     def sets(name: str, *values: object) -> list[Callable[[], object]]:
         return [lambda value=value: setattr(widgets[f"ourgan-{name}"], "value", value) for value in values]
@@ -57,11 +57,6 @@ def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
         "seam lab, tile": sets("tile", 32, 16, 64),
         "a page of the gallery": sets("tabs", "Gallery") + presses("next", 2),
     }
-
-
-def every(widget: Widget) -> list[Widget]:
-    """The widget and all that are in it."""
-    return [widget, *(inner for child in getattr(widget, "children", ()) for inner in every(child))]
 
 
 async def measure() -> None:

@@ -164,6 +164,14 @@ def test_profiles_of_ones_own(tmp_path: Path) -> None:
         load_profile(str(mine))
 
 
+def test_the_first_look_differs_from_cpu_in_step_1_alone() -> None:
+    quick, cpu = load_profile("quick"), load_profile("cpu")
+    fewer = {name: getattr(quick, name) for name in ("name", "global_structure", "singan")}
+    assert dataclasses.replace(cpu, **fewer) == quick
+    for ours, theirs in ((quick.global_structure, cpu.global_structure), (quick.singan, cpu.singan)):
+        assert dataclasses.replace(theirs, iterations=ours.iterations) == ours != theirs
+
+
 def test_official_sizes_are_those_of_the_public_code() -> None:
     assert GlobalStructureConfig().sizes(2160 / 4096) == tuple(zip(OFFICIAL_HEIGHTS, OFFICIAL, strict=True))
 

@@ -86,8 +86,9 @@ def test_conda_and_make_install_the_same_thing():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = (item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert pip == ["-c constraints.txt", "-e .[dev]"]
-    installs = re.findall(r"-m pip install (.*)", MAKEFILE)
-    assert " ".join(pip) in [install.replace("'", "") for install in installs]
+    locked, ours, install = re.findall(r"-m pip install (.*)", MAKEFILE)
+    assert (locked, ours) == ("--require-hashes -r requirements.lock", "--no-deps --no-build-isolation -e .")
+    assert install.replace("'", "") == " ".join(pip)
 
     (python,) = (item for item in environment["dependencies"] if str(item).startswith("python="))
     assert python == "python=3.11"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HEADER = "# Written by tools/lock.py: the versions of constraints.txt, with the checksums of their files.\n"
+# 3.11.9, because some of the pinned packages refuse the first releases of 3.11.
 COMMAND = (
     "uv pip compile pyproject.toml --extra dev --constraint constraints.txt --generate-hashes --no-annotate "
     "--no-header --python-version 3.11.9 --python-platform x86_64-unknown-linux-gnu --quiet"

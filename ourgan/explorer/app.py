@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from ourgan.explorer.panels.base import Desk, Panel, named, whenever
+from ourgan.explorer.panels.base import Desk, Panel, all_within, named, whenever
 from ourgan.explorer.panels.controls import Between, Controls
 from ourgan.explorer.panels.edit import Editing
 from ourgan.explorer.panels.gallery import Gallery
@@ -91,7 +91,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.desk.worker.close()
         for panel in self.desk.panels:
             panel.close()
-        held, *within = _all_within(self)
+        held, *within = all_within(self)
         for widget in within:
             widget.close()
         for widget in (held, *within):
@@ -103,8 +103,3 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 def _loaded(source: Source) -> OurGAN:
     return source if isinstance(source, OurGAN) else OurGAN.from_pretrained(source)
-
-
-def _all_within(widget: widgets.Widget) -> list[widgets.Widget]:
-    """The widget and all that are in it, however deep."""
-    return [widget, *(inner for child in getattr(widget, "children", ()) for inner in _all_within(child))]

@@ -57,6 +57,14 @@ def mark_overlaps(axes: Axes, marks: Sequence[tuple[int, str]]) -> None:
         axes.text(overlap, 1.02, text, ha="center", color=PRINTED, fontsize=9, transform=place)
 
 
+def seam_axes(axes: Axes, overlap: int) -> None:
+    """What curves of the difference at a seam share: the paper's overlaps, that in use, half a level."""
+    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
+    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (overlap, "this\nprofile")])
+    axes.set(yscale="log", xlabel="overlap α, LR pixels")
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
 def _cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value).replace("|", "\\|")

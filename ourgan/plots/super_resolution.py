@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan.images import contact_sheet
-from ourgan.plots import FIRST, PRINTED, SECOND, mark_overlaps
+from ourgan.plots import FIRST, PRINTED, SECOND, seam_axes
 from ourgan.synthesis.receptive_field import EffectiveReceptiveField, circle_share
 from ourgan.synthesis.seams import SeamDifference
 from ourgan.training.bsrgan import bsrgan_recipe
@@ -104,10 +104,8 @@ def draw_seam_means(seams: Mapping[str, Mapping[int, SeamDifference]], marked: i
     for (name, measured), colour in zip(seams.items(), COLOURS, strict=False):
         means = [seam.mean_in_band for seam in measured.values()]
         axes.plot(list(measured), means, "o-", color=colour, label=name)
-    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
-    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (marked, "this\nprofile")])
-    axes.set(yscale="log", xlabel="overlap α, LR pixels", ylabel="mean at the seam, levels of 255")
-    axes.yaxis.set_major_formatter("{x:g}")
+    seam_axes(axes, marked)
+    axes.set_ylabel("mean at the seam, levels of 255")
     axes.legend()
     return figure
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan.images import contact_sheet
-from ourgan.plots import FIRST, SECOND, mark_overlaps, show_photo, write_on_photo
+from ourgan.plots import FIRST, SECOND, mark_overlaps, seam_axes, show_photo, write_on_photo
 from ourgan.synthesis.seams import SeamDifference
 from ourgan.synthesis.tiling import TilePlan, tile_cost
 
@@ -75,11 +75,9 @@ def draw_seams(differences: Mapping[int, SeamDifference], marked: int) -> Figure
     mean = [differences[a].mean_in_band for a in overlaps]
     axes.plot(overlaps, largest, "s-", color=SECOND, label="largest anywhere")
     axes.plot(overlaps, mean, "o-", color=FIRST, label="mean within 16 px of the seam")
-    axes.axhline(0.5, color="black", lw=0.8, ls=":", label="half a level: lost in rounding to 8 bits")
-    mark_overlaps(axes, [(10, "paper,\nESRGAN"), (24, "paper,\nSwinIR"), (marked, "this\nprofile")])
-    axes.set(yscale="log", xlabel="overlap α, LR pixels", ylabel="difference, levels of 255")
+    seam_axes(axes, marked)
+    axes.set_ylabel("difference, levels of 255")
     axes.set_xticks(overlaps)
-    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(min(0.1, *mean) / 2, 150)
     axes.legend(loc="lower left")
     return figure

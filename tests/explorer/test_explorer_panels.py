@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ourgan.errors import OurganError
 from ourgan.explorer import Explorer, Scene
-from ourgan.explorer.panels.base import Panel, guarded
+from ourgan.explorer.panels.base import Panel, all_within, guarded
 from ourgan.explorer.scene import draw
 from ourgan.images import from_uint8, to_uint8
 from ourgan.synthesis.pipeline import OurGAN
@@ -37,7 +37,7 @@ class Person:
         self._until = until
 
     def find(self, name: str) -> Any:
-        within = [widget for widget in _widgets(self.explorer) if f"ourgan-{name}" in widget._dom_classes]
+        within = [widget for widget in all_within(self.explorer) if f"ourgan-{name}" in widget._dom_classes]
         assert len(within) == 1, name
         return within[0]
 
@@ -65,12 +65,6 @@ def uploaded(data: bytes) -> tuple[dict[str, object], ...]:
     now = datetime.datetime.now(datetime.UTC)
     file = {"name": "<b>.png", "type": "image/png", "size": len(data), "last_modified": now}
     return ({**file, "content": memoryview(data)},)
-
-
-def _widgets(widget: Any) -> Iterator[Any]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from _widgets(child)
 
 
 @pytest.fixture
@@ -358,7 +352,7 @@ def test_a_model_by_its_path(open_explorer: Callable[..., Person], saved: Path, 
 
 
 def test_keyboard_and_screen_readers(person: Person) -> None:
-    for widget in _widgets(person.explorer):
+    for widget in all_within(person.explorer):
         if isinstance(widget, widgets.Button):
             assert widget.description and widget.tooltip
         elif isinstance(widget, (widgets.FloatSlider, widgets.IntText, widgets.Dropdown, widgets.Text)):

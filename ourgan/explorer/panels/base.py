@@ -117,6 +117,11 @@ def row(*children: widgets.Widget) -> widgets.Box:
     return box
 
 
+def all_within(widget: widgets.Widget) -> list[widgets.Widget]:
+    """The widget and all that are in it, however deep."""
+    return [widget, *(inner for child in getattr(widget, "children", ()) for inner in all_within(child))]
+
+
 def button(text: str, name: str, press: Callable[[], None], tooltip: str = "") -> widgets.Button:
     """A button as wide as its text."""
     made = widgets.Button(description=text, tooltip=tooltip or text, layout={"width": "auto"})
