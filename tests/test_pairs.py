@@ -115,8 +115,6 @@ def test_what_cannot_be_compared_is_refused_in_one_line(samples: list[Tensor], t
         mean_pairwise(samples, "sifid")
 
 
-def test_without_the_trunk_there_is_no_number(samples: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    lpips_network.cache_clear()
+def test_without_the_trunk_there_is_no_number(samples: list[Tensor], no_trunk: None) -> None:
     with pytest.raises(MetricUnavailable, match="LPIPS is absent"):
         mean_pairwise(samples, "lpips")

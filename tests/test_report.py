@@ -45,10 +45,10 @@ def test_numbers_stand_under_their_own_names_and_the_rest_is_absent(pictures: li
     real, *samples = pictures
     found = evaluate(real, samples)
     assert found["real_format"] == "JPEG" and [row["format"] for row in found["samples"]] == ["PNG", "JPEG"]
-    assert set(found["absent"]) == {"SIFID", "LPIPS"}
-    assert "InceptionV3 cannot be had" in found["absent"]["SIFID"] and "VGG16" in found["absent"]["LPIPS"]
-    for name in ("SIFID layer 5", "SIFID layer 13", "LPIPS over pairs"):
+    assert set(found["absent"]) == {"SIFID"} and "InceptionV3 cannot be had" in found["absent"]["SIFID"]
+    for name in ("SIFID layer 5", "SIFID layer 13"):
         assert found[name] is None
+    assert found["LPIPS over pairs"] == pytest.approx(mean_pairwise(samples, "lpips"), abs=1e-6)
     photo, mirror = read_image(real), read_image(samples[0])
     for name, depth in zip(STAND_INS, ("relu2_2", "relu4_3"), strict=True):
         first, second = (row[name] for row in found["samples"])
@@ -57,6 +57,12 @@ def test_numbers_stand_under_their_own_names_and_the_rest_is_absent(pictures: li
     assert found["ST-LPIPS over pairs"] == pytest.approx(mean_pairwise(samples), abs=1e-6)
     assert found["distance_to_photo"] < found["row_colour_error"] + 5 and found["diversity"] > 1
     json.dumps(found, allow_nan=False)
+
+
+def test_without_the_trunk_lpips_is_absent_with_a_reason(pictures: list[Path], no_trunk: None) -> None:
+    found = evaluate(pictures[0], pictures[1:])
+    assert found["LPIPS over pairs"] is None and "VGG16 cannot be had" in found["absent"]["LPIPS"]
+    assert found["ST-LPIPS over pairs"] > 0  # under its own name, not in its place
 
 
 def test_one_small_sample_has_its_layout_alone(pictures: list[Path], photo: Photo, tmp_path: Path) -> None:

