@@ -1,14 +1,14 @@
 """What SIFID and distances over all pairs cost, against the networks' own forward passes and the plain way.
 
     python benchmarks/metrics.py [--threads 1] [--size 1024x540] [--samples 10] [--pairs 512x512]
-        [--repeats 3] [--only sifid|pairs|memory]
+        [--metric lpips|st_lpips] [--repeats 3] [--only sifid|pairs|memory]
 
 SIFID: statistics in bands against the whole image's forward pass up to the same layer, and several samples
-with the photo's statistics remembered against computed for each. Pairs: all pairs of ST-LPIPS against the
-features of all samples alone, and against one call per pair. Memory: the peak of a child process (Linux) at
-4096x2160, above what it held with the weights and without the image. InceptionV3 has random weights here: the
-times are real, the distances are not, and are not shown. Seconds are of processor time, all threads together,
-which what else runs on the machine disturbs less than time by the clock.
+with the photo's statistics remembered against computed for each. Pairs: all pairs of LPIPS (or ST-LPIPS)
+against the features of all samples alone, and against one call per pair. Memory: the peak of a child process
+(Linux) at 4096x2160, above what it held with the weights and without the image. InceptionV3 has random weights
+here: the times are real, the distances are not, and are not shown. Seconds are of processor time, all threads
+together, which what else runs on the machine disturbs less than time by the clock.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from torchvision.models import inception_v3
 
 from ourgan.evaluation import inception
 from ourgan.evaluation.frechet import frechet_distance
-from ourgan.evaluation.pairs import mean_pairwise
+from ourgan.evaluation.lpips import lpips
+from ourgan.evaluation.pairs import METRICS, mean_pairwise
 from ourgan.evaluation.sifid import LAYERS, Extractor, extracted
-from ourgan.evaluation.stlpips import TILE, st_lpips, st_lpips_network, tiles
+from ourgan.evaluation.stlpips import TILE, st_lpips, tiles
 from ourgan.provenance import device_name
 
 SAMPLES = 3  # for SIFID with and without remembering
@@ -101,10 +102,11 @@ def sifid(width: int, height: int, repeats: int) -> None:
     )
 
 
-def pairs(width: int, height: int, count: int, repeats: int) -> None:
+def pairs(metric: str, width: int, height: int, count: int, repeats: int) -> None:
     """Print the time of all pairs."""
     samples = [torch.rand(3, height, width) for _ in range(count)]
-    network = st_lpips_network()
+    network = METRICS[metric]()
+    distance = {"lpips": lpips, "st_lpips": st_lpips}[metric]
 
     @torch.inference_mode()
     def features() -> None:
@@ -114,13 +116,14 @@ def pairs(width: int, height: int, count: int, repeats: int) -> None:
 
     def plain() -> None:
         for first, second in itertools.islice(itertools.combinations(samples, 2), PLAIN):
-            st_lpips(first, second)
+            distance(first, second)
 
-    seconds = processor_medians({"features": features, "pairs": lambda: mean_pairwise(samples)}, repeats)
+    together = {"features": features, "pairs": lambda: mean_pairwise(samples, metric)}
+    seconds = processor_medians(together, repeats)
     own, ours = seconds["features"], seconds["pairs"]
     all_pairs = count * (count - 1) // 2
     print(
-        f"  ST-LPIPS, {count} samples of {width}x{height}: features {own:.2f} s, all {all_pairs} pairs "
+        f"  {metric}, {count} samples of {width}x{height}: features {own:.2f} s, all {all_pairs} pairs "
         f"{ours:.2f} s, {ours / own:.2f} times",
         flush=True,
     )
@@ -165,6 +168,7 @@ def main() -> None:
     parser.add_argument("--size", default="1024x540")
     parser.add_argument("--pairs", default="512x512")
     parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--metric", choices=list(METRICS), default="lpips")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=["sifid", "pairs", "memory"])
     parser.add_argument("--child", choices=LAYERS, help=argparse.SUPPRESS)
@@ -180,7 +184,8 @@ def main() -> None:
     if "sifid" in wanted:
         sifid(*map(int, arguments.size.split("x")), arguments.repeats)
     if "pairs" in wanted:
-        pairs(*map(int, arguments.pairs.split("x")), arguments.samples, arguments.repeats)
+        size = map(int, arguments.pairs.split("x"))
+        pairs(arguments.metric, *size, arguments.samples, arguments.repeats)
     if "memory" in wanted:
         memory()
 

@@ -74,8 +74,8 @@ def test_the_paper_stands_beside_ours_and_what_was_not_measured_is_empty() -> No
     assert rows["SinGAN", "the paper"]["training"] == 10.40  # the last of two rows: theory
     assert rows["OUR-GAN", "the paper"]["synthesis"] == 1.35
     assert rows["OUR-GAN, ours", "not measured"]["training"] is None
-    training = [Measured(f"step {n}", "a GPU", n * 10**9, 0, n * 10**8, 1) for n in (1, 3, 2)]
-    ours = table_2(training, [Measured("4k", "a CPU", 2 * 10**9, 0, None, None)])[-1]
+    training = [Measured(f"step {n}", "a GPU", n * 10**9, 0, n * 10**8, 1, 1.0) for n in (1, 3, 2)]
+    ours = table_2(training, [Measured("4k", "a CPU", 2 * 10**9, 0, None, None, 1.0)])[-1]
     assert (
         ours["training"] == 0.3 and ours["synthesis"] == 2.0
     )  # the GPU's; the process's where there is none
@@ -108,6 +108,7 @@ def test_synthesis_is_measured_and_a_failure_is_one_line(tmp_path: Path) -> None
     OurGAN(generator, settings, device="cpu").save_pretrained(tmp_path / "model")
     found = measure_synthesis(tmp_path / "model", "1k")
     assert found.what == "synthesis, 1k, esrgan" and found.peak and found.peak > 2e8
+    assert found.seconds > 0
     with pytest.raises(
         OurganError, match=r"measuring memory \(synthesize\): .*nothing: no such model"
     ) as failed:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from ourgan.training.super_resolution import SuperResolutionTrainer
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Peak bytes of one process; None for what the machine cannot tell.
+    """Peak bytes of one process, and its time; None for what the machine cannot tell.
 
     Attributes:
         what: in words.
@@ -42,6 +43,7 @@ class Measured:
         idle: the same before any work, with the libraries loaded.
         allocated: by torch's allocator on the GPU.
         driver: in use on the GPU after the work by the driver's count, contexts and other programs included.
+        seconds: that the work took, without the start of the process.
     """
 
     what: str
@@ -50,6 +52,7 @@ class Measured:
     idle: int | None
     allocated: int | None
     driver: int | None
+    seconds: float
 
     @property
     def peak(self) -> int | None:
@@ -137,7 +140,9 @@ def _resident(field: str) -> int | None:
 
 def _main(job: Mapping[str, Any]) -> None:
     idle, gpu = _resident("VmRSS"), torch.cuda.is_available()
+    started = time.monotonic()
     what = _work(**job)
+    seconds = time.monotonic() - started
     free, total = torch.cuda.mem_get_info() if gpu else (0, 0)
     found = Measured(
         what=what,
@@ -146,6 +151,7 @@ def _main(job: Mapping[str, Any]) -> None:
         idle=idle,
         allocated=torch.cuda.max_memory_allocated() if gpu else None,
         driver=total - free if gpu else None,
+        seconds=round(seconds, 2),
     )
     print(json.dumps(dataclasses.asdict(found)))
 

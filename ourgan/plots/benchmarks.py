@@ -24,6 +24,17 @@ def generator_sheet(samples: Mapping[str, Sequence[Tensor]]) -> Image.Image:
     return contact_sheet(scenes, len(next(iter(samples.values()))), titles)
 
 
+def ablation_sheet(pairs: Mapping[str, tuple[Sequence[Tensor], Sequence[Tensor]]]) -> Image.Image:
+    """A row for each photo: its scenes with the coordinate, then, of the same seeds, those without."""
+    titles: list[str] = []
+    scenes: list[Tensor] = []
+    for photo, pair in pairs.items():
+        for name, drawn in zip(("with", "without"), pair, strict=True):
+            titles += [f"{photo}, {name}, seed {seed}" for seed in range(len(drawn))]
+            scenes += drawn
+    return contact_sheet(scenes, len(scenes) // len(pairs), titles)
+
+
 def draw_row_distances(photo: Tensor, samples: Mapping[str, Sequence[Tensor]]) -> Figure:
     """Beside the photo: how far each row's colours are from its, mean and extremes over the samples."""
     figure, (left, right) = plt.subplots(
@@ -40,12 +51,12 @@ def draw_row_distances(photo: Tensor, samples: Mapping[str, Sequence[Tensor]]) -
     return figure
 
 
-def draw_disagreement(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Perceptual distance of each sample from the photo against that of its rows' colours."""
+def draw_disagreement(points: Mapping[str, Sequence[tuple[float, float]]], metric: str) -> Figure:
+    """Perceptual distance (`metric`) of each sample from the photo against that of its rows' colours."""
     figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
     for colour, (name, found) in zip(COLOURS, points.items(), strict=False):
         across, up = zip(*found, strict=True)
         axes.plot(across, up, "o", color=colour, alpha=0.8, label=name)
-    axes.set(xlabel="ST-LPIPS from the photo", ylabel="distance of the rows' colours, levels")
+    axes.set(xlabel=f"{metric} from the photo", ylabel="distance of the rows' colours, levels")
     axes.legend(fontsize=9)
     return figure

@@ -58,8 +58,8 @@ def test_it_is_the_packages_distance_with_the_trunk_that_was_loaded(
     assert lpips(first, second) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_packages_trunk_is_the_one_that_lpips_is_calibrated_on(photo: Callable[..., Tensor]) -> None:
-    """Its first filter is known from torchvision's; the shapes are VGG16's; noise is a distance that grows."""
+def test_the_packages_trunk_is_torchvisions(photo: Callable[..., Tensor]) -> None:
+    """Its first filter is torchvision's, its shapes are VGG16's, and more noise is farther away."""
     state = weights.load("vgg16").state_dict
     printed = [[-0.5537, 0.1427, 0.5290], [-0.5831, 0.3566, 0.7657], [-0.6902, -0.0480, 0.4841]]
     torch.testing.assert_close(state["features.0.weight"][0, 0], torch.tensor(printed), atol=5e-5, rtol=0)
@@ -69,7 +69,8 @@ def test_the_packages_trunk_is_the_one_that_lpips_is_calibrated_on(photo: Callab
         if name.startswith("features.")
     }
     image = photo(width=128)
-    distances = [lpips(image, (image + amount * torch.randn_like(image)).clamp(0, 1)) for amount in (0.05, 0.2)]
+    noisy = [(image + amount * torch.randn_like(image)).clamp(0, 1) for amount in (0.05, 0.2)]
+    distances = [lpips(image, each) for each in noisy]
     assert lpips(image, image) == 0 and 0.02 < distances[0] < distances[1] < 1.2
 
 
