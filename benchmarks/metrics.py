@@ -6,9 +6,9 @@
 SIFID: statistics in bands against the whole image's forward pass up to the same layer, and several samples
 with the photo's statistics remembered against computed for each. Pairs: all pairs of LPIPS (or ST-LPIPS)
 against the features of all samples alone, and against one call per pair. Memory: the peak of a child process
-(Linux) at 4096x2160, above what it held with the weights and without the image. InceptionV3 has random weights
-here: the times are real, the distances are not, and are not shown. Seconds are of processor time, all threads
-together, which what else runs on the machine disturbs less than time by the clock.
+(Linux) at 4096x2160, above what it held with the weights and without the image. InceptionV3 has random
+weights here: the times are real, the distances are not, and are not shown. Seconds are of processor time, all
+threads together, which what else runs on the machine disturbs less than time by the clock.
 """
 
 from __future__ import annotations

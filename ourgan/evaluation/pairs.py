@@ -56,7 +56,7 @@ def pairwise(samples: Sequence[Sample], metric: str = "st_lpips", *, tile: int =
     network = METRICS[metric]()
     stages, taps = perceptual_stages(network)
     # The weights of the heads are not negative: half of each goes to either side of the product.
-    roots = dict(zip(taps, (lin.model[-1].weight[0].sqrt() for lin in network.lins), strict=True))
+    roots = dict(zip(taps, (lin.model[-1].weight[0].sqrt().flatten(1) for lin in network.lins), strict=True))
     with tempfile.TemporaryDirectory(prefix="ourgan-pairs-") as scratch:
         kept = [_kept(sample, Path(scratch) / f"{n}.npy") for n, sample in enumerate(samples)]
         height, width = _common_size(kept, samples)
@@ -73,13 +73,20 @@ def _distances(crops: Sequence[Tensor], stages: Sequence[Stage], roots: dict[int
     step = max(16, BAND_BYTES // (len(crops) * WIDEST * width * 4))
     products = {tap: torch.zeros(len(crops), len(crops), dtype=torch.float64) for tap in roots}
     positions = dict.fromkeys(roots, 0)
+    memory = torch.empty(
+        0
+    )  # of one band's features, and used again: new memory costs more than the arithmetic
     streams = [in_bands(stages, _pieces(crop, step), height, roots, 0) for crop in crops]
     for bands in zip(*streams, strict=True):
         tap, first = bands[0]
-        vectors = torch.empty(len(crops), first.numel())
+        if len(memory) < (needed := len(crops) * first.numel()):
+            memory = torch.empty(needed)
+        vectors = memory[:needed].view(len(crops), -1)
         for number, (_, rows) in enumerate(bands):
-            norm = rows.square().sum(1, keepdim=True).sqrt().add(EPSILON)
-            torch.mul(rows / norm, roots[tap], out=vectors[number].view_as(rows))
+            features, vector = rows[0].flatten(1), vectors[number].view(first.shape[1], -1)
+            torch.mul(features, features, out=vector)
+            scale = vector.sum(0).sqrt_().add_(EPSILON).reciprocal_()
+            torch.mul(features, scale, out=vector).mul_(roots[tap])
         for block in vectors.split(BLOCK, 1):
             products[tap] += (block @ block.T).double()
         positions[tap] += first.shape[2] * first.shape[3]
