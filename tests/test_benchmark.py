@@ -121,7 +121,7 @@ def test_the_table(done: Path, report: dict[str, list[dict[str, object]]]) -> No
         absent = found["all", generator, "sifid-5"]
         assert absent["mean"] is None and absent["verdict"].startswith("absent: SIFID is absent")
         lpips = found["all", generator, "lpips"]
-        assert lpips["mean"] > 0 and lpips["verdict"].startswith("not comparable: other photos, size 1k")
+        assert lpips["mean"] > 0 and lpips["verdict"].startswith("not comparable: other photos; size 1k")
         for row, printed in (
             (absent, {"ourgan": 1.36, "hp-vae-gan": 1.47}.get(generator, 2.58)),
             (lpips, {"ourgan": 0.43, "hp-vae-gan": 0.53}.get(generator, 0.46)),

@@ -31,7 +31,7 @@ finite = st.floats(0.01, 100, allow_nan=False)
 def test_against_the_paper(ours: Number, verdict: str) -> None:
     assert against_paper(ours, 0.43, []) == verdict
     assert against_paper(ours, 0.43, ["other photos", "2 pictures, not 50"]) == (
-        "not comparable: other photos, 2 pictures, not 50"
+        "not comparable: other photos; 2 pictures, not 50"
     )
 
 
@@ -114,7 +114,7 @@ def test_only_the_papers_experiment_is_compared_with_it() -> None:
         r for r in table(groups(8, "cpu", "released"), facts) if (r.photo, r.metric) == ("all", "lpips")
     )
     assert row.verdict == (
-        "not comparable: other photos, size 1k, not 4k, 8 pictures, not 50, profile cpu, not paper-4k, "
+        "not comparable: other photos; size 1k, not 4k; 8 pictures, not 50; profile cpu, not paper-4k; "
         "weights of steps 2 and 3 released"
     )
     found = {each.metric: each for each in all_orders(groups(8, "cpu", "released"), facts)}

@@ -1,6 +1,6 @@
-"""LPIPS with the VGG16 it was calibrated on, from the Hub or its cache; without it there is no LPIPS.
+"""LPIPS with the VGG16 it was calibrated on, from the Hub or a package; without it there is no LPIPS.
 
-`ourgan.evaluation.stlpips` is what works without a network. The two are never mixed up.
+`ourgan.evaluation.stlpips` is what then still works. The two are never mixed up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ST-LPIPS: the shift-tolerant LPIPS of Ghildyal and Liu (ECCV 2022), whose package carries its trunks.
 
-It works without a network, which LPIPS does not: its trunk comes from a hub. The two are different
+It works wherever the project is installed; the trunk of LPIPS has to be had first. The two are different
 metrics, with different values; a number of one is never shown under the other's name.
 """
 

@@ -42,7 +42,7 @@ def against_paper(ours: Number, printed: float, reasons: Sequence[str]) -> str:
     Reproduced: the difference is no more than the paper's rounding or twice our standard error.
     """
     if reasons:
-        return f"not comparable: {', '.join(reasons)}"
+        return f"not comparable: {'; '.join(reasons)}"
     difference = abs(ours.mean - printed)
     if difference <= max(ROUNDING, DECIDED * (ours.error or 0.0)) * (1 + 1e-9):
         return "reproduced"
