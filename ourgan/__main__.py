@@ -97,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--resume", action="store_true", help="go on with a picture that was begun")
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
+    command.add_argument(
+        "--parts", type=int, metavar="N", help="ranges of rows that workers make; the same command goes on"
+    )
+    _worker_options(command)
     command.set_defaults(run=_synthesize, interrupted="continue with the same command and --resume")
 
     command = commands.add_parser("evaluate", help="compare samples with their photo")
@@ -126,6 +130,10 @@ def _benchmark_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--profile", default="", help="to train missing models with; default: train none")
     command.add_argument("--fine-tune", action="store_true", help="steps 2 and 3 on each photo, too")
     command.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR")
+    _worker_options(command)
+
+
+def _worker_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--cluster", metavar="tcp://HOST:PORT|FILE.toml", help="Dask; default: this machine")
     command.add_argument("--workers", type=int, metavar="N", help="default: one for each GPU, or core")
 
@@ -188,21 +196,52 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     from ourgan.synthesis.canvas import check_output
     from ourgan.synthesis.pipeline import OurGAN
 
-    check_output(arguments.out, overwrite=arguments.overwrite, resume=arguments.resume)
-    model = OurGAN.from_pretrained(arguments.model)
-    model.synthesize(
+    if arguments.parts is not None:
+        _spread(arguments)
+    else:
+        for option in ("cluster", "workers"):
+            if getattr(arguments, option) is not None:
+                raise OurganError(f"--{option}: only a picture in parts has workers; add --parts 4, or more")
+        check_output(arguments.out, overwrite=arguments.overwrite, resume=arguments.resume)
+        model = OurGAN.from_pretrained(arguments.model)
+        model.synthesize(
+            arguments.seed,
+            arguments.size,
+            arguments.out,
+            width=arguments.width,
+            memory_budget=arguments.memory_budget,
+            method=arguments.method,
+            overlap=arguments.overlap,
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+        )
+    print(f"{arguments.out}: done; preview in {arguments.out.with_name(f'{arguments.out.stem}.preview.jpg')}")
+    return 0
+
+
+def _spread(arguments: argparse.Namespace) -> None:
+    from ourgan.synthesis.spreading import synthesize_spread
+
+    for option in ("memory_budget", "overlap", "resume"):
+        if getattr(arguments, option):
+            name = option.replace("_", "-")
+            raise OurganError(
+                f"--{name} does not go with --parts, which draws in bands and goes on by itself"
+            )
+    if arguments.method == "tile":
+        raise OurganError("--method tile does not go with --parts, which draws in bands: leave it out")
+    arguments.interrupted = "repeat the command to go on"
+    synthesize_spread(
+        arguments.model,
         arguments.seed,
         arguments.size,
         arguments.out,
+        parts=arguments.parts,
         width=arguments.width,
-        memory_budget=arguments.memory_budget,
-        method=arguments.method,
-        overlap=arguments.overlap,
-        resume=arguments.resume,
+        cluster=arguments.cluster,
+        workers=arguments.workers,
         overwrite=arguments.overwrite,
     )
-    print(f"{arguments.out}: done; preview in {arguments.out.with_name(f'{arguments.out.stem}.preview.jpg')}")
-    return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

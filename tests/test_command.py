@@ -83,6 +83,28 @@ def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest
     assert "exists already" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", out)
 
 
+def test_a_picture_in_parts_is_the_picture(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["synthesize", str(trained), "--seed", "7", "--size", "1k"]
+    whole, parts = tmp_path / "whole.png", tmp_path / "parts.png"
+    assert main([*command, "--out", str(whole), "--method", "stream"]) == 0
+    assert main([*command, "--out", str(parts), "--parts", "3", "--workers", "1"]) == 0
+    with Image.open(whole) as one, Image.open(parts) as other:
+        assert one.size == (96, 72) and one.tobytes() == other.tobytes()
+    again = [*command, "--out", tmp_path / "again.png"]
+    for options, said in (
+        (["--workers", "2"], "add --parts"),
+        (["--parts", "2", "--resume"], "--resume does not go with --parts"),
+        (["--parts", "2", "--memory-budget", "1GiB"], "--memory-budget does not go"),
+        (["--parts", "2", "--method", "tile"], "--method tile does not go"),
+        (["--parts", "0"], "use 1 to 72"),
+    ):
+        capsys.readouterr()
+        assert said in refused(capsys, *again, *options)
+    assert not (tmp_path / "again.png").exists()
+
+
 def test_the_resumed_command_ends_like_the_uninterrupted_one(
     trained: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
