@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ourgan import cluster
 from ourgan.__main__ import main
+from ourgan.datasets import load_set
 from ourgan.evaluation import plan, scenes, work
 from ourgan.evaluation.metrics import METRICS
 from ourgan.images import write_image
@@ -359,3 +360,7 @@ def test_shipped_models_are_found_for_what_they_are() -> None:
     assert found["picos-de-europa"].generator == "ourgan"
     assert found["picos-de-europa-plain"].generator == "hp-vae-gan"
     assert found["picos-de-europa"].key != found["picos-de-europa-plain"].key
+    for photo in load_set("shipped").scenery:
+        pair = (found[photo.name], found[f"{photo.name}-plain"])
+        assert [model.generator for model in pair] == ["ourgan", "hp-vae-gan"]
+        assert all(model.facts.photo_sha256 == photo.sha256 for model in pair)
