@@ -145,7 +145,8 @@ _known: dict[str, Statistics] = {}
 
 def _remembered(photo: Tensor, extractor: Extractor) -> Statistics:
     """`extracted`, once for these pixels and these weights: in memory, and in the user's cache directory."""
-    digest = hashlib.sha256(f"1 {extractor.identity} {tuple(photo.shape)} ".encode())
+    # The number stands for the arithmetic of `summed`: other rounding is another entry.
+    digest = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
     digest.update(photo.detach().cpu().float().contiguous().numpy().data)
     key = digest.hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ourgan" / "statistics"
