@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from ourgan.devices import best_device
+from ourgan._core.devices import best_device
+from ourgan._core.provenance import device_name
 from ourgan.explorer import Explorer
-from ourgan.explorer.panels.base import all_within
-from ourgan.provenance import device_name
+from ourgan.explorer.widgets.base import all_within
 
 MODELS = Path(__file__).parents[1] / "data/models"
 

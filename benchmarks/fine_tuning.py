@@ -17,18 +17,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ourgan import files, provenance, read_image
+from ourgan import read_image
+from ourgan._core import files, provenance
+from ourgan._core.devices import best_device, compute_dtype
+from ourgan.benchmark.holdout import bicubic_upscaler, judge, judged_pairs, network_upscaler, split_photo
 from ourgan.config import Profile, load_profile
-from ourgan.devices import best_device, compute_dtype
-from ourgan.evaluation.super_resolution import (
-    bicubic_upscaler,
-    judge,
-    judged_pairs,
-    network_upscaler,
-    split_photo,
-)
-from ourgan.synthesis.networks import starting_network
-from ourgan.training.finetuning import finetune
+from ourgan.training.finetune import finetune
+from ourgan.upscale.networks import starting_network
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 SWEEP = "picos-de-europa"

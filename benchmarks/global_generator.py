@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from ceilings import convolution_ceiling
 
+from ourgan._core.provenance import device_name
 from ourgan.config import GlobalStructureConfig
-from ourgan.images import read_image
-from ourgan.provenance import device_name
-from ourgan.training.global_structure import GlobalStructureTrainer
+from ourgan.io.read import read_image
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 

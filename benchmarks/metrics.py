@@ -28,12 +28,12 @@ from ceilings import convolution_ceiling
 from torch import Tensor
 from torchvision.models import inception_v3
 
-from ourgan.evaluation import inception
-from ourgan.evaluation.frechet import frechet_distance
-from ourgan.evaluation.pairs import METRICS, mean_pairwise
-from ourgan.evaluation.sifid import LAYERS, Extractor, extracted
-from ourgan.evaluation.stlpips import TILE, tiled_distance, tiles
-from ourgan.provenance import device_name
+from ourgan._core.provenance import device_name
+from ourgan.metrics.frechet import frechet_distance
+from ourgan.metrics.pairs import METRICS, mean_pairwise
+from ourgan.metrics.sifid import LAYERS, Extractor, extracted
+from ourgan.metrics.st_lpips import TILE, tiled_distance, tiles
+from ourgan.models import inception
 
 SAMPLES = 3  # for SIFID with and without remembering
 PLAIN = 20  # pairs that are compared one by one; the time of all is estimated from them

@@ -23,18 +23,18 @@ from ceilings import alternating_medians, convolution_ceiling
 from super_resolution import flop_per_pixel
 from torch import Tensor
 
+from ourgan._core.provenance import device_name
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.provenance import device_name
-from ourgan.synthesis.streaming import band_bytes, stream
-from ourgan.synthesis.tiling import TilePlan, upscale
+from ourgan.upscale.bands import band_bytes, stream
+from ourgan.upscale.tiles import TilePlan, upscale
 
 NETWORKS: dict[str, Callable[[], RRDBNet | SwinIR]] = {"rrdbnet": RRDBNet, "swinir": SwinIR}
 CHILD = """
 import re, sys, torch
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.synthesis.streaming import stream
+from ourgan.upscale.bands import stream
 name, height, width, band = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
 network = {"rrdbnet": RRDBNet, "swinir": SwinIR}[name]().eval().bfloat16()

@@ -18,9 +18,9 @@ import torch
 from ceilings import alternating_medians, convolution_ceiling, median_seconds
 from torch import nn
 
+from ourgan._core.provenance import device_name
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.provenance import device_name
 
 CHILD = """
 import sys, torch

@@ -25,11 +25,11 @@ import torch
 from ceilings import alternating_medians
 from torch import Tensor
 
+from ourgan._core.provenance import device_name
 from ourgan.config import SuperResolutionTraining, SwinIRTraining
-from ourgan.provenance import device_name
-from ourgan.synthesis.networks import NETWORKS
 from ourgan.training import losses
 from ourgan.training.super_resolution import SuperResolutionTrainer
+from ourgan.upscale.networks import NETWORKS
 
 CONFIGS = {"esrgan": SuperResolutionTraining(), "swinir": SwinIRTraining()}
 PAPER_GB = 5.59  # Table 2, training

@@ -12,18 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ourgan._core.errors import OurganError
     from ourgan.config import load_profile
-    from ourgan.errors import OurganError
-    from ourgan.images import read_image
-    from ourgan.synthesis.pipeline import OurGAN
+    from ourgan.io.read import read_image
+    from ourgan.pipeline import OurGAN
 
 __all__ = ["OurGAN", "OurganError", "load_profile", "read_image"]
 
 _WHERE = {
-    "OurGAN": "ourgan.synthesis.pipeline",
-    "OurganError": "ourgan.errors",
+    "OurGAN": "ourgan.pipeline",
+    "OurganError": "ourgan._core.errors",
     "load_profile": "ourgan.config",
-    "read_image": "ourgan.images",
+    "read_image": "ourgan.io.read",
 }
 
 

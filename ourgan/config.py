@@ -8,7 +8,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from ourgan.tables import ConfigError, at_least, at_most, from_table, nearest, one_of
+from ourgan._core.strict_toml import ConfigError, at_least, at_most, from_table, nearest, one_of
 
 GENERATORS = ("ourgan", "hp-vae-gan", "singan")  # of step 1
 BACKBONES = ("esrgan", "swinir")
@@ -167,7 +167,7 @@ class SuperResolutionConfig:
     """Steps 2 to 4 when a picture is drawn (Sec. 3.3)."""
 
     backbone: str = "esrgan"  # or "swinir"
-    # Where a step has no fine-tuned weights, and where fine-tuning starts: a name of weights.toml or a file.
+    # Where a step has no fine-tuned weights, and where fine-tuning starts: a name of registry.toml or a file.
     # "auto" is realesrgan-x4plus for ESRGAN, which also works without the Hub, swinir-m-x4-real for SwinIR.
     weights: str = "auto"
     noise_std: float = 0.1  # of z_0^2 and z_0^3 on [0, 1] (Table H.2, H.3), added before splitting
@@ -307,6 +307,7 @@ class Profile:
         return self.esrgan if backbone == "esrgan" else self.swinir
 
 
+PROFILE_DIRECTORY = Path(__file__).parent / "profiles"
 PROFILES = ("smoke", "quick", "cpu", "paper-4k", "paper-16k")
 
 
@@ -322,7 +323,7 @@ def resolve_profile(name: str = "auto") -> str:
 def load_profile(name: str = "auto") -> Profile:
     """Read a profile by name, or from a path that ends in .toml; unknown keys are errors."""
     name = resolve_profile(name)
-    path = Path(name) if name.endswith(".toml") else _profile_directory() / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else PROFILE_DIRECTORY / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -333,9 +334,3 @@ def load_profile(name: str = "auto") -> Profile:
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the profile {path}: {error}") from None
     return from_table(Profile, {"name": path.stem} | table, str(path))
-
-
-def _profile_directory() -> Path:
-    package = Path(__file__).parent
-    inside = package / "profiles"  # in an installed wheel; in a checkout they stand beside the package
-    return inside if inside.is_dir() else package.parent / "profiles"

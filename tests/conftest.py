@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ourgan import weights
-from ourgan.evaluation.lpips import lpips_network
+from ourgan.metrics.lpips import lpips_network
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 

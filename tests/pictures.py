@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ourgan.images import ImageError, read_image
+from ourgan.io.read import ImageError, read_image
 
 PHOTO = Path(__file__).parents[1] / "data/photos/picos-de-europa.jpg"
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ourgan import config
+from ourgan._core.strict_toml import ConfigError, from_table, to_table
 from ourgan.config import GlobalStructureConfig, Profile, load_profile
-from ourgan.tables import ConfigError, from_table, to_table
 
 OFFICIAL = (33, 41, 51, 65, 81, 102, 129, 162, 204, 256)  # of the public code, heights for 4096 x 2160:
 OFFICIAL_HEIGHTS = (17, 21, 26, 34, 42, 53, 68, 85, 107, 135)
@@ -100,7 +100,7 @@ def test_every_shipped_profile_loads(name: str) -> None:
 
 
 def test_every_profile_file_is_listed() -> None:
-    shipped = {path.stem for path in (Path(config.__file__).parents[1] / "profiles").glob("*.toml")}
+    shipped = {path.stem for path in config.PROFILE_DIRECTORY.glob("*.toml")}
     assert shipped == set(config.PROFILES)
 
 

@@ -147,6 +147,6 @@ def test_wheel_carries_the_profiles(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    profiles = {f"ourgan/profiles/{path.name}" for path in (ROOT / "profiles").glob("*.toml")}
+    profiles = {f"ourgan/profiles/{path.name}" for path in (ROOT / "ourgan" / "profiles").glob("*.toml")}
     assert profiles and profiles <= names
-    assert {"ourgan/images.py", "ourgan/weights/weights.toml"} <= names
+    assert {"ourgan/io/read.py", "ourgan/weights/registry.toml"} <= names

@@ -40,8 +40,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ourgan.explorer.app import Explorer
 
-from ourgan.explorer.edits import Edit
-from ourgan.explorer.scene import Scene, draw
+from ourgan.explorer.state.edits import Edit
+from ourgan.explorer.state.scene import Scene, draw
 
 __all__ = ["Edit", "Explorer", "Scene", "draw"]
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from ourgan.explorer.panels.base import Desk, Panel, all_within, named, whenever
-from ourgan.explorer.panels.controls import Between, Controls
-from ourgan.explorer.panels.edit import Editing
-from ourgan.explorer.panels.gallery import Gallery
-from ourgan.explorer.panels.seams import SeamPanel
-from ourgan.explorer.panels.take_away import TakeAway
-from ourgan.explorer.panels.view import View
-from ourgan.explorer.panels.zoom import ZoomPanel
-from ourgan.explorer.scene import Scene
-from ourgan.explorer.state import Session
-from ourgan.explorer.worker import into_this_loop
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.explorer.state.scene import Scene
+from ourgan.explorer.state.session import Session
+from ourgan.explorer.state.worker import into_this_loop
+from ourgan.explorer.widgets.base import Desk, Panel, all_within, named, whenever
+from ourgan.explorer.widgets.controls import Between, Controls
+from ourgan.explorer.widgets.edit import Editing
+from ourgan.explorer.widgets.export import TakeAway
+from ourgan.explorer.widgets.gallery import Gallery
+from ourgan.explorer.widgets.seams import SeamPanel
+from ourgan.explorer.widgets.view import View
+from ourgan.explorer.widgets.zoom import ZoomPanel
+from ourgan.pipeline import OurGAN
 
 Source = OurGAN | str | os.PathLike[str]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ourgan.errors import OurganError
+from ourgan._core.errors import OurganError
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ourgan.files import sha256
+from ourgan._core.files import sha256
 from ourgan.hub.client import (
     COMMIT,
     PATIENCE,

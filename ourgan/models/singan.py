@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ourgan.config import SinGANConfig
-from ourgan.models.global_generator import GlobalGenerator, Refiner
+from ourgan.models.hp_vae_gan import GlobalGenerator, Refiner
 
 
 class SinGAN(GlobalGenerator):

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.files import atomic_path, clean_partial, write_bytes
-from ourgan.training import holding
+from ourgan._core.errors import OurganError
+from ourgan._core.files import atomic_path, clean_partial, write_bytes
+from ourgan.training import run_lock
 from ourgan.training.errors import TrainingError
 
 CHECKPOINT = "checkpoint.safetensors"  # in the directory of a run
@@ -79,7 +79,7 @@ def open_run(run: Path, resume: bool) -> bool:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        holding.hold(run)
+        run_lock.hold(run)
         clean_partial(run)
     except OSError as error:
         raise TrainingError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
@@ -94,7 +94,7 @@ def open_run(run: Path, resume: bool) -> bool:
 
 def close_run(run: Path) -> None:
     """Let another process train in `run`."""
-    holding.release(run)
+    run_lock.release(run)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
-from ourgan import pixels
+from ourgan.io import pixels
 
 Interpolation = Literal["bilinear", "bicubic", "area"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bilinear", "bicubic", "area")

@@ -1,6 +1,6 @@
 """What stops a training."""
 
-from ourgan.errors import OurganError
+from ourgan._core.errors import OurganError
 
 
 class TrainingError(OurganError):

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ourgan import provenance
-from ourgan.files import write_json
+from ourgan._core import provenance
+from ourgan._core.files import write_json
 from ourgan.training import checkpoint
 from ourgan.training.errors import TrainingError
 

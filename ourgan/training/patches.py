@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ourgan.errors import OurganError
+from ourgan._core.errors import OurganError
 from ourgan.hub.images import SUFFIXES
-from ourgan.images import ImageError, read_image
+from ourgan.io.read import ImageError, read_image
 from ourgan.training.bsrgan import bsrgan
 from ourgan.training.degradation import bicubic_downscale
 

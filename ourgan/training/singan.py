@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ourgan.config import SinGANConfig
-from ourgan.models.global_generator import Discriminator
+from ourgan.models.hp_vae_gan import Discriminator
 from ourgan.models.singan import SinGAN
-from ourgan.training.critic import critic_step, score_gradient
-from ourgan.training.global_structure import GlobalStructureTrainer, forked
+from ourgan.training.gradient_penalty import critic_step, score_gradient
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer, forked
 from ourgan.training.losses import reconstruction_loss
 from ourgan.training.nan_report import gradient_norm
 

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ourgan._core.devices import autocast, compute_dtype
+from ourgan._core.strict_toml import to_table
 from ourgan.config import SuperResolutionTraining
-from ourgan.devices import autocast, compute_dtype
-from ourgan.evaluation.stlpips import psnr, st_lpips
+from ourgan.metrics.st_lpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
-from ourgan.tables import to_table
 from ourgan.training import checkpoint, losses
 from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
 from ourgan.training.perceptual import PerceptualLoss, Trunk

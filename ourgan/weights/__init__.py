@@ -1,9 +1,9 @@
 """Released weights: found, verified, loaded, and always said where from.
 
-`weights.toml` lists them. A file is looked for in the Hub's local cache, then on the Hub, then, where
-there is one, in a package that carries the same network (converted by `ourgan.ncnn`). The environment
-variable OURGAN_WEIGHTS narrows that: `auto` (default), `hub` or `package`; `package` never touches the
-network.
+`registry.toml` lists them. A file is looked for in the Hub's local cache, then on the Hub, then, where
+there is one, in a package that carries the same network (converted by `weights.convert.ncnn`). The
+environment variable OURGAN_WEIGHTS narrows that: `auto` (default), `hub` or `package`; `package` never
+touches the network.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ourgan.weights.catalogue import Package, Released, WeightsError, catalogue
-from ourgan.weights.places import find, from_file, from_hub, from_package
-from ourgan.weights.reading import Weights, build
+from ourgan.weights.checks import Weights, build
+from ourgan.weights.registry import Package, Released, WeightsError, catalogue
+from ourgan.weights.sources import find, from_file, from_hub, from_package
 
 if TYPE_CHECKING:
     from ourgan.models.rrdbnet import RRDBNet

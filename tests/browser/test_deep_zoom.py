@@ -23,13 +23,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from toy import toy_model
 
-from ourgan.images import to_uint8
-from ourgan.synthesis.canvas import save_picture
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.io.canvas import save_picture
+from ourgan.io.read import to_uint8
+from ourgan.pipeline import OurGAN
 
 CELLS = [
     "from toy import toy_model\n"
-    "from ourgan.explorer.deep_zoom import DeepZoom\n"
+    "from ourgan.explorer.deep_zoom.viewer import DeepZoom\n"
     "model = toy_model()\n"
     "zoom = DeepZoom(model, seed=7)\n"
     "zoom",

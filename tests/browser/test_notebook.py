@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from people import KERNEL, PATIENCE, idle, open_notebook, picture_of, run_all, settled
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ourgan.images import to_uint8
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.io.read import to_uint8
+from ourgan.pipeline import OurGAN
 
 NOTEBOOK = servers.ROOT / "notebooks" / "07_explorer.ipynb"
 EXPLORER = "from ourgan.explorer import Explorer"

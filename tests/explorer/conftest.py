@@ -11,8 +11,8 @@ import pytest
 import torch
 from toy import SMALL, toy_model
 
-from ourgan.models.global_generator import GlobalGenerator
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.pipeline import OurGAN
 
 
 @pytest.fixture(scope="session")

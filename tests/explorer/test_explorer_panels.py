@@ -19,12 +19,12 @@ from ipywidgets.widgets.widget import _instances
 from PIL import Image
 from torch import Tensor
 
-from ourgan.errors import OurganError
+from ourgan._core.errors import OurganError
 from ourgan.explorer import Explorer, Scene
-from ourgan.explorer.panels.base import Panel, all_within, guarded
-from ourgan.explorer.scene import draw
-from ourgan.images import from_uint8, to_uint8
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.explorer.state.scene import draw
+from ourgan.explorer.widgets.base import Panel, all_within, guarded
+from ourgan.io.read import from_uint8, to_uint8
+from ourgan.pipeline import OurGAN
 
 Until = Callable[[Callable[[], object]], None]
 

@@ -13,16 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.explorer.animation import FRAMES, frames, save_animation
-from ourgan.explorer.edits import Edit
-from ourgan.explorer.rendering import Cancelled, Render, mark
-from ourgan.explorer.scene import Scene, draw
-from ourgan.explorer.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
-from ourgan.explorer.state import Session
-from ourgan.images import to_uint8
-from ourgan.plots.explorer import edit_sheet, rough_picture, seam_sheet
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan._core.errors import OurganError
+from ourgan.explorer.state.animation import FRAMES, frames, save_animation
+from ourgan.explorer.state.edits import Edit
+from ourgan.explorer.state.rendering import Cancelled, Render, mark
+from ourgan.explorer.state.scene import Scene, draw
+from ourgan.explorer.state.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
+from ourgan.explorer.state.session import Session
+from ourgan.io.read import to_uint8
+from ourgan.pipeline import OurGAN
+from ourgan.reproduce.figures.explorer import edit_sheet, rough_picture, seam_sheet
 
 
 class Watcher:
@@ -64,7 +64,7 @@ def test_a_rendering_is_that_of_its_picture(toy: OurGAN, tmp_path: Path) -> None
 def test_what_was_cancelled_goes_on_to_the_same_pixels(
     toy: OurGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ourgan.explorer.rendering.PAUSE", 0.0)
+    monkeypatch.setattr("ourgan.explorer.state.rendering.PAUSE", 0.0)
     session = Session(toy, out=tmp_path)
     session.change(seed=3, width=16)
     stopped = Watcher(session, "4k", at=300)

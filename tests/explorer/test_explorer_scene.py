@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.explorer.edits import OPERATIONS, Edit, EditError, cover, decoded, encoded
-from ourgan.explorer.scene import MAX_SEED, Scene, SceneError, between, draw, harmonised
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan._core.errors import OurganError
+from ourgan.explorer.state.edits import OPERATIONS, Edit, EditError, cover, decoded, encoded
+from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, between, draw, harmonised
+from ourgan.pipeline import OurGAN
 
 DOT = encoded(torch.rand(3, 5, 7))
 seeds = st.integers(0, MAX_SEED)

@@ -18,16 +18,16 @@ from pictures import blank_png
 from PIL import Image
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.explorer.cache import Cache
-from ourgan.explorer.edits import Edit, EditError
-from ourgan.explorer.favourites import FILE, MAX_FAVOURITES, Favourites
-from ourgan.explorer.scene import Scene, SceneError, draw
-from ourgan.explorer.state import MAX_UNDO, PAGE, Session
-from ourgan.explorer.uploads import MAX_BYTES, free_path, picture_from, safe_name
-from ourgan.explorer.worker import Worker, into_this_loop
-from ourgan.images import ImageError, to_uint8
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan._core.errors import OurganError
+from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.edits import Edit, EditError
+from ourgan.explorer.state.favourites import FILE, MAX_FAVOURITES, Favourites
+from ourgan.explorer.state.scene import Scene, SceneError, draw
+from ourgan.explorer.state.session import MAX_UNDO, PAGE, Session
+from ourgan.explorer.state.uploads import MAX_BYTES, free_path, picture_from, safe_name
+from ourgan.explorer.state.worker import Worker, into_this_loop
+from ourgan.io.read import ImageError, to_uint8
+from ourgan.pipeline import OurGAN
 
 Until = Callable[[Callable[[], object]], None]
 

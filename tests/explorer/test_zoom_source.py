@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.explorer.cache import Cache
-from ourgan.explorer.zoom_file import PictureSource
-from ourgan.explorer.zoom_source import BLOCK, SceneSource, Tile, TileSource, to_png
-from ourgan.explorer.zoom_worker import TileWorker
-from ourgan.images import to_uint8
-from ourgan.synthesis.canvas import save_picture
-from ourgan.synthesis.pipeline import OurGAN
-from ourgan.synthesis.pyramid import Pixels, half_size
+from ourgan._core.errors import OurganError
+from ourgan.explorer.deep_zoom.file import PictureSource
+from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSource, to_png
+from ourgan.explorer.deep_zoom.worker import TileWorker
+from ourgan.explorer.state.cache import Cache
+from ourgan.io.canvas import save_picture
+from ourgan.io.read import to_uint8
+from ourgan.io.tiff import Pixels, half_size
+from ourgan.pipeline import OurGAN
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy import toy_model

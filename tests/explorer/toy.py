@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
-from ourgan.models.global_generator import GlobalGenerator
+from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.pipeline import OurGAN
 from ourgan.weights import Weights
 
 SMALL = GlobalStructureConfig(

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["ourgan", "PIL", "tifffile"]):
     import tifffile  # noqa: F401
     from image_seeds import image_seeds
 
-    from ourgan import decoding, images, pillow_limits
+    from ourgan.io import decode, pillow_limits, read
 
 PIXELS = 4_000_000  # instead of 178,956,970
 BYTES_A_PIXEL = 64  # as stored, as decoded, as alpha, as float32: never more than this together
@@ -55,8 +55,8 @@ class Campaign:
         self.path.write_bytes(data)
         began = time.monotonic()
         try:
-            image = images.read_image(self.path, matte=(0.0, 0.5, 1.0))
-        except images.ImageError as error:
+            image = read.read_image(self.path, matte=(0.0, 0.5, 1.0))
+        except read.ImageError as error:
             self.facts["refused"] += 1
             assert "\n" not in str(error) and str(self.path) in str(error), repr(str(error))
         else:
@@ -81,7 +81,7 @@ def campaign(report: Path, seconds: str) -> None:
     """Run from the seeds of `image_seeds`; libFuzzer ends this process itself, well or not."""
     logging.disable()
     torch.set_num_threads(1)
-    decoding.MAX_PIXELS = PIXELS
+    decode.MAX_PIXELS = PIXELS
     pillow_limits.pillow_as_documented.__wrapped__.__defaults__ = (PIXELS,)
     corpus = Path(tempfile.mkdtemp(prefix="fuzz-corpus-"))
     for kind, data in image_seeds().items():

@@ -16,12 +16,13 @@ from safetensors.torch import save
 from stages import TINY, Photo
 from test_super_resolution import trainer
 
-from ourgan import files, weights
-from ourgan.errors import OurganError
-from ourgan.synthesis.canvas import check_output
+from ourgan import weights
+from ourgan._core import files
+from ourgan._core.errors import OurganError
+from ourgan.io.canvas import check_output
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, CheckpointError
-from ourgan.training.loop import train_global_structure
+from ourgan.training.run import train_global_structure
 from ourgan.training.super_resolution_loop import train_super_resolution
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and limits")

@@ -14,7 +14,7 @@ import pytest
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import close_run, open_run
 from ourgan.training.errors import TrainingError
-from ourgan.training.holding import HELD
+from ourgan.training.run_lock import HELD
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from image_seeds import image_seeds, tiff_of_many_widths
 from pictures import blank_png
 
-from ourgan.images import ImageError, read_image
+from ourgan.io.read import ImageError, read_image
 
 SEEDS = image_seeds()
 kinds = st.sampled_from(sorted(SEEDS))

@@ -22,12 +22,12 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from ourgan import weights
+from ourgan._core.errors import OurganError
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
-from ourgan.errors import OurganError
 from ourgan.hub import HubError, HubUnreachable, upload_model
-from ourgan.synthesis.directory import ModelFacts, read_model
-from ourgan.synthesis.pipeline import OurGAN
-from ourgan.training.global_structure import GlobalStructureTrainer
+from ourgan.io.model_dir import ModelFacts, read_model
+from ourgan.pipeline import OurGAN
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
 TINY = GlobalStructureConfig(
     width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=4, layers=1, latent_channels=4,

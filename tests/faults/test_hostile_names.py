@@ -15,11 +15,11 @@ import torch
 from IPython.display import HTML
 from stages import TINY
 
-from ourgan import notebook
 from ourgan.config import SuperResolutionConfig
-from ourgan.models.global_generator import GlobalGenerator
-from ourgan.synthesis.directory import ModelFacts, StepFacts
-from ourgan.training.card import card
+from ourgan.io.model_dir import ModelFacts, StepFacts
+from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.reproduce import chapter
+from ourgan.training.model_card import card
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = [
@@ -89,9 +89,9 @@ def test_a_notebooks_record_shows_names_and_does_nothing(
     photo = tmp_path / hostile.replace("/", "")
     photo.write_bytes(b"a photo")
     shown: list[HTML] = []
-    monkeypatch.setattr(notebook, "display", shown.append)
+    monkeypatch.setattr(chapter, "display", shown.append)
     monkeypatch.setenv("OURGAN_OUT", str(tmp_path))
-    run = notebook.begin("01_effective_receptive_field", "smoke", 0, str(photo))
+    run = chapter.begin("01_effective_receptive_field", "smoke", 0, str(photo))
     run.fact(**{"a fact": hostile, f"a key {hostile}": torch.pi})
     run.finish()
     (table,) = shown

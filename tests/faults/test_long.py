@@ -15,10 +15,10 @@ import pytest
 from stages import TINY, Photo
 
 from ourgan.config import SuperResolutionConfig
-from ourgan.synthesis.canvas import save_picture
-from ourgan.synthesis.directory import ModelFacts
-from ourgan.synthesis.pipeline import OurGAN
-from ourgan.training.global_structure import GlobalStructureTrainer
+from ourgan.io.canvas import save_picture
+from ourgan.io.model_dir import ModelFacts
+from ourgan.pipeline import OurGAN
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
 pytestmark = pytest.mark.long
 MOST = 1.0  # MB per hundred

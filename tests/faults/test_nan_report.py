@@ -14,10 +14,10 @@ from stages import Photo, at
 from test_super_resolution import trainer
 from torch import Tensor, nn
 
-from ourgan.files import sha256
+from ourgan._core.files import sha256
 from ourgan.training.checkpoint import CHECKPOINT
 from ourgan.training.errors import TrainingError
-from ourgan.training.global_structure import GlobalStructureTrainer
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 from ourgan.training.nan_report import REPORT, reported
 from ourgan.training.super_resolution_loop import train_super_resolution
 

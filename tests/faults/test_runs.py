@@ -15,14 +15,14 @@ import pytest
 import torch
 from stages import TINY, Photo, at
 
+from ourgan._core.files import sha256
 from ourgan.config import SuperResolutionConfig
-from ourgan.files import sha256
-from ourgan.synthesis.directory import ModelFacts
-from ourgan.synthesis.pipeline import OurGAN
+from ourgan.io.model_dir import ModelFacts
+from ourgan.pipeline import OurGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError
-from ourgan.training.global_structure import GlobalStructureTrainer
-from ourgan.training.loop import train_global_structure
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.run import train_global_structure
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ourgan.config import GlobalStructureConfig
-from ourgan.training.global_structure import GlobalStructureTrainer
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
 Photo = Callable[..., Tensor]
 

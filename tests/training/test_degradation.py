@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ourgan.pixels import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.training.degradation import (
     bicubic_downscale,
     gaussian_blur,

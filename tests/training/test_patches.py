@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ourgan.errors import OurganError
-from ourgan.images import write_image
+from ourgan._core.errors import OurganError
+from ourgan.io.read import write_image
 from ourgan.training import patches
 from ourgan.training.degradation import bicubic_downscale
 from ourgan.training.patches import FolderPatches, PhotoPatches, stream

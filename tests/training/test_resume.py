@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from training_child import Calls
 
+from ourgan._core.strict_toml import from_table
 from ourgan.config import GlobalStructureConfig
-from ourgan.tables import from_table
 from ourgan.training import checkpoint
 from ourgan.training.interrupt import deferred
-from ourgan.training.loop import CHECKPOINT, LOG, train_global_structure
+from ourgan.training.run import CHECKPOINT, LOG, train_global_structure
 
 NEVER = 1e9
 SEED = 5

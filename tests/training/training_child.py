@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ourgan._core.strict_toml import from_table
 from ourgan.config import GlobalStructureConfig
-from ourgan.tables import from_table
 from ourgan.training import checkpoint
-from ourgan.training.global_structure import GlobalStructureTrainer
-from ourgan.training.loop import train_global_structure
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.run import train_global_structure
 
 
 def die() -> None:

@@ -1,0 +1,109 @@
+"""From what a figure, a picture or a number came: written beside it, so that anybody can make it again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ourgan._core.errors import OurganError
+from ourgan._core.files import atomic_path, write_json
+
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def record(**what: Any) -> dict[str, Any]:
+    """Describe this moment: code, versions, machine, UTC time; and `what` was done, in plain JSON values.
+
+    Keys: `ourgan` (version or null), `commit` (40 hex digits, or null outside a git checkout), `dirty`
+    (whether tracked files differ from it, or null), `python`, `torch`, `device`, `cpu_threads`, `time`.
+    `device`, given as a torch device or its name, is told by its full name.
+    Raises TypeError or ValueError if `what` does not fit into JSON, or takes one of the other keys.
+    """
+    device = torch.device(what.pop("device", "cuda" if torch.cuda.is_available() else "cpu"))
+    commit, dirty = _commit(_CHECKOUT)
+    described = {
+        "ourgan": _version(),
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device_name(device),
+        "cpu_threads": torch.get_num_threads(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if taken := sorted(described.keys() & what.keys()):
+        raise ValueError(f"a record says these itself: {', '.join(taken)}")
+    json.dumps(what, allow_nan=False)
+    return {**described, **what}
+
+
+def save_figure(
+    figure: Figure | Image.Image, path: str | os.PathLike[str], record: dict[str, Any], dpi: int = 150
+) -> None:
+    """Write a matplotlib figure or a picture as .png or .jpg, and `record` beside it as NAME.json.
+
+    Missing directories are made. `dpi`: pixels per inch of a matplotlib figure. Raises OurganError for
+    another suffix, or if the files cannot be written; both are written aside first, the record comes last.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OurganError(f"{path}: figures are written as .png or .jpg; choose one of these")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path.with_suffix(".json")) as aside_record, atomic_path(path) as aside:
+            if isinstance(figure, Figure):
+                figure.savefig(aside, dpi=dpi, bbox_inches="tight")
+            else:
+                figure.save(aside, quality=92)
+            write_json(aside_record, record)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OurganError(f"{path}: cannot be written ({reason}); choose another place") from error
+
+
+def device_name(device: torch.device) -> str:
+    """What a reader would call it: the GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("ourgan")
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a folder without installing
+
+
+def _commit(checkout: Path) -> tuple[str | None, bool | None]:
+    # An installed copy may lie inside somebody else's repository, whose commit would say nothing about it.
+    if not ((checkout / ".git").exists() and (checkout / "pyproject.toml").exists()):
+        return None, None
+    # Inside a git hook these would point to another repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None  # no git here, or no commit yet

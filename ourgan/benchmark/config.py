@@ -1,0 +1,202 @@
+"""What `ourgan benchmark` is asked to compare, and everything that can be refused before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ourgan._core import files
+from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import nearest, one_of, to_table
+from ourgan.benchmark.photo_sets import Photograph, PhotoSet, load_set, verified
+from ourgan.benchmark.samples import (
+    SMOKE,
+    Model,
+    Scenes,
+    check_generators,
+    open_models,
+    parse_samples,
+    sample_pictures,
+)
+from ourgan.config import BACKBONES, SuperResolutionConfig, load_profile, resolve_profile
+from ourgan.upscale.networks import starting_network
+
+SIZES = ("1k", "4k")  # that are measured
+SETTINGS = "settings.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be compared.
+
+    Attributes:
+        out: directory of models, pictures, results and tables.
+        photos: a set's name or manifest.
+        generators: of ourgan.config.GENERATORS.
+        backbones: of steps 2 and 3.
+        models: "DIR" or "NAME=DIR" each, beside those in data/models.
+        samples: "NAME=DIR" each, pictures of step 1 by another program.
+        seeds: pictures of each generator; the paper has 50.
+        size: "1k" or "4k", the paper's.
+        width: of the models' scenes in pixels of step 1; the photo's own when None.
+        profile: to train missing models with; "" trains none.
+        fine_tune: also steps 2 and 3, on every photo, with the profile.
+        cluster, workers: see `ourgan.cluster.jobs.run_jobs`.
+    """
+
+    out: Path
+    photos: str = "shipped"
+    generators: tuple[str, ...] = ("ourgan", "hp-vae-gan")
+    backbones: tuple[str, ...] = ("esrgan",)
+    models: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    seeds: int = 8
+    size: str = "4k"
+    width: int | None = None
+    profile: str = ""
+    fine_tune: bool = False
+    cluster: str | None = None
+    workers: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """A plan that can be carried out.
+
+    Attributes:
+        out: absolute, and this benchmark's own.
+        photo_set: the manifest.
+        photos: the files of its photos, seen to be the right ones.
+        profile: a name or an absolute path; "" for none.
+        given: models named by the plan.
+        from_folders: what the folders of samples hold, by photo and generator.
+        without_weights: backbones that cannot be had, and why.
+    """
+
+    plan: Plan
+    out: Path
+    photo_set: PhotoSet
+    photos: dict[Photograph, Path]
+    profile: str
+    given: list[Model]
+    from_folders: dict[tuple[Photograph, str], Scenes]
+    without_weights: dict[str, str]
+
+
+def check(plan: Plan) -> Checked:
+    """Look at everything; raises OurganError with one line for the first thing that cannot be."""
+    check_generators(plan.generators)
+    for backbone in plan.backbones:
+        one_of("backbone", backbone, BACKBONES)
+    if plan.size not in SIZES:
+        raise OurganError(f"size '{plan.size}'{nearest(plan.size, SIZES)}: use one of {', '.join(SIZES)}")
+    if plan.seeds < 2:
+        raise OurganError(f"seeds {plan.seeds}: metrics over pairs need 2 or more; the paper has 50")
+    profile = _profile(plan)
+    photo_set = load_set(plan.photos)
+    photos = dict(zip(photo_set.scenery, (path.resolve() for path in verified(photo_set)), strict=True))
+    folders = parse_samples(plan.samples)
+    given = open_models(plan.models)
+    if twice := folders.keys() & {*plan.generators, *(model.generator for model in given)}:
+        name = min(twice)
+        raise OurganError(f"{name} is both a model and a folder: name the folder otherwise, {name}-official")
+    checked = Checked(
+        plan=plan,
+        out=plan.out.resolve(),
+        photo_set=photo_set,
+        photos=photos,
+        profile=profile,
+        given=given,
+        from_folders=_from_folders(folders, list(photos), plan.seeds),
+        without_weights=_without_weights(plan.backbones),
+    )
+    _take_directory(checked)
+    return checked
+
+
+def identity(checked: Checked) -> dict[str, Any]:
+    """What all results in one directory have in common."""
+    return {
+        "photos": {photo.name: photo.sha256 for photo in checked.photos},
+        "size": checked.plan.size,
+        "profile": to_table(load_profile(checked.profile)) if checked.profile else None,
+    }
+
+
+@functools.cache
+def released_weights(backbone: str, weights: str) -> str:
+    """Sha256 of what a step without weights of its own uses. Raises OurganError if they cannot be had."""
+    return starting_network(SuperResolutionConfig(backbone=backbone, weights=weights))[1].sha256
+
+
+def _profile(plan: Plan) -> str:
+    if not plan.profile:
+        if plan.fine_tune:
+            raise OurganError("fine-tuning needs a profile: add --profile cpu, or another")
+        return ""
+    name = resolve_profile(plan.profile)
+    if load_profile(name).name == SMOKE:
+        raise OurganError(
+            "the smoke profile only shows that everything runs; its numbers are no results: use --profile cpu"
+        )
+    return str(Path(name).resolve()) if name.endswith(".toml") else name
+
+
+def _from_folders(
+    folders: dict[str, Path], photos: Sequence[Photograph], count: int
+) -> dict[tuple[Photograph, str], Scenes]:
+    found = {}
+    for name, folder in folders.items():
+        for photo in photos:
+            pictures = sample_pictures(folder, photo, len(photos) == 1, count)
+            if pictures:
+                found[photo, name] = Scenes(name, pictures=pictures)
+        if not any(of == name for _, of in found):
+            where = "is no directory" if not folder.is_dir() else "holds no pictures of these photos"
+            raise OurganError(
+                f"--samples {name}={folder}: {where}; they belong into {folder / photos[0].name}"
+            )
+    return found
+
+
+def _without_weights(backbones: Sequence[str]) -> dict[str, str]:
+    """Backbones whose released weights cannot be had. Raises OurganError if that is all of them."""
+    missing = {}
+    for backbone in backbones:
+        try:
+            released_weights(backbone, "auto")
+        except OurganError as error:
+            missing[backbone] = str(error)
+    if len(missing) == len(backbones):
+        raise OurganError(f"no backbone has weights here: {'; '.join(missing.values())}")
+    return missing
+
+
+def _take_directory(checked: Checked) -> None:
+    """Make the output directory, or see that it was begun with the same settings."""
+    out, wanted = checked.out, json.loads(json.dumps(identity(checked)))
+    try:
+        begun = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        begun = None
+    except (OSError, ValueError):
+        raise OurganError(f"{out / SETTINGS}: cannot be read; choose another --out") from None
+    if begun is None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OurganError(f"{out}: holds something else; choose another --out")
+        try:
+            for name in ("models", "pictures", "cells"):
+                (out / name).mkdir(parents=True, exist_ok=True)
+            files.write_json(out / SETTINGS, wanted)
+        except OSError as error:
+            raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+        return
+    for key, value in wanted.items():
+        if begun.get(key) != value and not (key == "profile" and value is None):
+            raise OurganError(f"{out}: was begun with another {key}; choose another --out, or the same {key}")
+    if begun["profile"] is None and wanted["profile"] is not None:
+        files.write_json(out / SETTINGS, wanted)

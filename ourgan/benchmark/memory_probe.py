@@ -1,0 +1,163 @@
+"""Memory of a training or a synthesis, measured: a process of its own that does this and nothing else.
+
+`python -m ourgan.benchmark.memory_probe JOB` is that process; JOB is a table in JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ourgan._core import provenance
+from ourgan._core.devices import best_device
+from ourgan._core.errors import OurganError
+from ourgan.config import load_profile
+from ourgan.io.read import read_image
+from ourgan.pipeline import OurGAN
+from ourgan.training.finetune import DEGRADATIONS, photo_of_step
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.patches import PhotoPatches
+from ourgan.training.super_resolution import SuperResolutionTrainer
+from ourgan.upscale.networks import NETWORKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Peak bytes of one process, and its time; None for what the machine cannot tell.
+
+    Attributes:
+        what: in words.
+        device: its full name.
+        resident: all of the process in main memory (Linux).
+        idle: the same before any work, with the libraries loaded.
+        allocated: by torch's allocator on the GPU.
+        driver: in use on the GPU after the work by the driver's count, contexts and other programs included.
+        seconds: that the work took, without the start of the process.
+    """
+
+    what: str
+    device: str
+    resident: int | None
+    idle: int | None
+    allocated: int | None
+    driver: int | None
+    seconds: float
+
+    @property
+    def peak(self) -> int | None:
+        """What stands beside the paper's number: GPU memory, or that of the process where there is no GPU."""
+        return self.resident if self.allocated is None else self.allocated
+
+
+def measure_training(photo: Path, step: int, profile: str = "paper-4k", backbone: str = "esrgan") -> Measured:
+    """Train step 1 for one iteration of every scale, or step 2 to 4 for two, on a photo, and measure it.
+
+    Networks are new: memory does not depend on weights. Raises OurganError if the process fails.
+    """
+    return _measured("train", photo=str(photo), step=step, profile=profile, backbone=backbone)
+
+
+def measure_synthesis(
+    model: Path,
+    size: str = "4k",
+    *,
+    method: str = "auto",
+    width: int | None = None,
+    memory_budget: int | None = None,
+) -> Measured:
+    """Draw a picture with a model, into a file that is thrown away, and measure it.
+
+    The rest is as in `OurGAN.synthesize`. Raises OurganError if the process fails.
+    """
+    return _measured(
+        "synthesize", model=str(model), size=size, method=method, width=width, memory_budget=memory_budget
+    )
+
+
+def _measured(do: str, **job: Any) -> Measured:
+    command = [sys.executable, "-m", "ourgan.benchmark.memory_probe", json.dumps({"do": do, **job})]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        lines = ended.stderr.strip().splitlines()
+        killed = ended.returncode == -signal.SIGKILL
+        reason = "killed, most likely for want of memory" if killed or not lines else lines[-1]
+        raise OurganError(f"measuring memory ({do}): {reason}")
+    return Measured(**json.loads(ended.stdout.strip().splitlines()[-1]))
+
+
+def _work(do: str, **job: Any) -> str:
+    """Do a job; return it in words."""
+    if do == "train":
+        return _train(**job)
+    model = OurGAN.from_pretrained(job.pop("model"))
+    size = job.pop("size")
+    with tempfile.TemporaryDirectory() as directory:
+        model.synthesize(0, size, Path(directory) / "scene.tif", progress=False, **job)
+    return f"synthesis, {size}, {model.super_resolution.backbone}"
+
+
+def _train(photo: str, step: int, profile: str, backbone: str) -> str:
+    settings, image, device = load_profile(profile), read_image(photo), best_device()
+    what = f"training, step {step}, {settings.name} profile"
+    if step == 1:
+        config = dataclasses.replace(settings.global_structure, iterations=1)
+        trainer = GlobalStructureTrainer(image, config, device=device)
+        while not trainer.finished:
+            trainer.step()
+        return what
+    config_2 = settings.training(backbone)
+    patches = PhotoPatches(
+        photo_of_step(image, step),
+        patch=config_2.patch,
+        validation_share=config_2.validation_share,
+        degradation=DEGRADATIONS[backbone],
+    )
+    learner = SuperResolutionTrainer(NETWORKS[backbone](), backbone, patches, config_2, device=device)
+    for _ in range(2):  # from the second on the optimisers' moments are there
+        learner.step()
+    return f"{what}, {backbone}"
+
+
+def _resident(field: str) -> int | None:
+    """VmRSS or VmHWM of this process in bytes. Not getrusage: its peak begins with the parent's."""
+    try:
+        found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return 1024 * int(found[1]) if found else None
+
+
+def _main(job: Mapping[str, Any]) -> None:
+    idle, gpu = _resident("VmRSS"), torch.cuda.is_available()
+    started = time.monotonic()
+    what = _work(**job)
+    seconds = time.monotonic() - started
+    free, total = torch.cuda.mem_get_info() if gpu else (0, 0)
+    found = Measured(
+        what=what,
+        device=provenance.device_name(best_device()),
+        resident=_resident("VmHWM"),
+        idle=idle,
+        allocated=torch.cuda.max_memory_allocated() if gpu else None,
+        driver=total - free if gpu else None,
+        seconds=round(seconds, 2),
+    )
+    print(json.dumps(dataclasses.asdict(found)))
+
+
+if __name__ == "__main__":
+    try:
+        _main(json.loads(sys.argv[1]))
+    except OurganError as error:
+        sys.exit(str(error))

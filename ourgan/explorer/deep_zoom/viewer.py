@@ -1,0 +1,138 @@
+"""A picture of any size in a notebook: OpenSeadragon asks, the kernel answers with tiles."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+from torch import Tensor
+
+from ourgan._core.errors import OurganError
+from ourgan.explorer.deep_zoom.file import PictureSource
+from ourgan.explorer.deep_zoom.source import CACHE_BYTES, SceneSource, Tile, TileSource
+from ourgan.explorer.deep_zoom.worker import TileWorker
+from ourgan.explorer.state.cache import Cache
+from ourgan.pipeline import OurGAN
+
+STATIC = Path(__file__).parent / "static"
+MOST_TILES = 4096  # that a view may want at once: a screen of 8K holds some 700
+
+
+def _text(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _module() -> str:
+    """The front end as one module, so that nothing is fetched from anywhere."""
+    library = (
+        (STATIC / "openseadragon.min.js").read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
+    )
+    own = (STATIC / "deep_zoom.js").read_text(encoding="utf-8")
+    # Where a page has a loader of modules, as Voila's, the library would register with that one instead.
+    hidden = "(function (define, module, exports) {\n" + library + "\nreturn OpenSeadragon;\n}).call({})"
+    return f"const OpenSeadragon = {hidden};\n{own}"
+
+
+class DeepZoom(anywidget.AnyWidget):
+    """From a whole picture down to its single pixels, in JupyterLab, Voila and the like.
+
+    `DeepZoom(model, seed=7)` shows the 16K picture of that seed without its ever being made: only what one
+    looks at is computed (`OurGAN.crop`), small levels first, and remembered in up to CACHE_BYTES of memory.
+    `DeepZoom.from_file("scene.tif")` shows a finished picture. `size`, `width`, `image`: see
+    `OurGAN.synthesize`. Raises OurganError for an unknown size or an unreadable file.
+
+    Attributes:
+        error: why tiles are missing, in one line; "" if none are.
+        place: (x, y, zoom) in the middle of the last view that moved: pixels of the picture, and screen
+            pixels for each of these; empty while the whole is in view.
+    """
+
+    _esm = _module()
+    _css = _text("deep_zoom.css")
+
+    scene = traitlets.Int(0).tag(sync=True)  # counts what was shown; tiles of an earlier one are not wanted
+    shapes: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
+    tile = traitlets.Int(1).tag(sync=True)
+    label = traitlets.Unicode("").tag(sync=True)
+    note = traitlets.Unicode("").tag(sync=True)
+    error = traitlets.Unicode("").tag(sync=True)
+    place: traitlets.List[float] = traitlets.List().tag(sync=True)
+
+    def __init__(
+        self,
+        model: OurGAN | None = None,
+        seed: int = 7,
+        size: str = "16k",
+        width: int | None = None,
+        image: Tensor | None = None,
+    ) -> None:
+        self._model, self._cache = model, Cache(CACHE_BYTES)
+        self._worker: TileWorker | None = None
+        super().__init__()
+        self.add_class("ourgan-deepzoom-widget")
+        self.on_msg(self._on_message)
+        if model is not None:
+            self.show(seed, size, width=width, image=image)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> DeepZoom:
+        """Of a finished picture: see `show_file`."""
+        zoom = cls()
+        zoom.show_file(path)
+        return zoom
+
+    def show(
+        self, seed: int = 7, size: str = "16k", *, width: int | None = None, image: Tensor | None = None
+    ) -> None:
+        """Another scene of the model, at the same place if it is as large."""
+        if self._model is None:
+            raise OurganError("this view has no model; make it with DeepZoom(model)")
+        source = SceneSource(self._model, seed, size, self._cache, width=width, image=image)
+        self._open(source, f"scene {seed}")
+
+    def show_file(self, path: str | os.PathLike[str]) -> None:
+        """A tiled TIFF with its smaller levels, as `OurGAN.synthesize` writes it."""
+        self._open(PictureSource(path, self._cache), Path(path).name)
+
+    def close(self) -> None:
+        """Stop the work and free the memory."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        self._cache = Cache(CACHE_BYTES)
+        super().close()
+
+    def _open(self, source: TileSource, name: str) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        scene, shapes = self.scene + 1, [list(shape) for shape in source.shapes]
+        answer = functools.partial(self._answer, scene)
+        self._worker = TileWorker(source, answer, functools.partial(self._fail, scene))
+        height, width = shapes[-1]
+        with self.hold_sync():
+            if shapes != self.shapes:
+                self.place = []
+            self.shapes, self.tile, self.note, self.error = shapes, source.tile, source.note, ""
+            self.label = f"{name}, {width:,} x {height:,} pixels"
+            self.scene = scene
+
+    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
+        """{"want": [[level, x, y], ...], "view": name, "scene": number, "again": whether after a failure}."""
+        if self._worker is None or content.get("scene") != self.scene:
+            return
+        tiles: list[Tile] = [(int(level), int(x), int(y)) for level, x, y in content["want"][:MOST_TILES]]
+        if content.get("again"):
+            self.error = ""
+        self._worker.want(str(content["view"]), tiles)
+
+    def _answer(self, scene: int, tile: Tile, png: bytes) -> None:
+        self.send({"scene": scene, "tile": list(tile)}, buffers=[png])
+
+    def _fail(self, scene: int, tile: Tile, why: str) -> None:
+        if scene == self.scene:
+            self.error = why
+            self.send({"scene": scene, "tile": list(tile), "failed": why})

@@ -1,0 +1,180 @@
+"""A scene as data: all that decides the pixels of step 1, and nothing of how it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import ConfigError, from_table
+from ourgan.explorer.state.edits import Edit
+from ourgan.pipeline import OurGAN
+from ourgan.upscale.noise import scene_noise
+
+MAX_SEED = 2**31 - 1
+MAX_STRENGTH = 100.0
+MAX_EDITS = 50
+SHORT = 400  # characters of a scene that still count as "one line of code"
+
+Normal = Callable[[int, int, int, int], Tensor]
+
+
+class SceneError(OurganError):
+    """A scene that cannot be drawn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a scene is drawn from; equal scenes have equal pixels.
+
+    Attributes:
+        seed: of its noise, 0 to 2^31 - 1.
+        width: in pixels of step 1; the photo's own when None.
+        strengths: factor on the noise of each scale, 0 to 100; as trained when empty.
+        fresh_from: scale from which the noise is that of `fresh_seed` ("more like this"); 0: nowhere.
+        towards: second seed, with `share` in [0, 1] the way to it; None: no second seed.
+        edits: changes made one after the other, each handed to the generator at its stage.
+    """
+
+    seed: int = 0
+    width: int | None = None
+    strengths: tuple[float, ...] = ()
+    fresh_from: int = 0
+    fresh_seed: int = 0
+    towards: int | None = None
+    share: float = 0.0
+    edits: tuple[Edit, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "fresh_seed", "towards"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= MAX_SEED:
+                raise ConfigError(f"{name} is {value}: use 0 to {MAX_SEED}")
+        if not all(0 <= factor <= MAX_STRENGTH for factor in self.strengths):
+            raise ConfigError(f"strengths are {self.strengths}: use 0 to {MAX_STRENGTH:g}")
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"share is {self.share}: use 0 to 1")
+        if self.fresh_from < 0:
+            raise ConfigError(f"fresh_from is {self.fresh_from}: use a scale, or 0 for none")
+        if len(self.edits) > MAX_EDITS:
+            raise ConfigError(f"{len(self.edits)} edits: {MAX_EDITS} at most; render it and begin from that")
+
+    def to_json(self) -> str:
+        """The scene in one line; what is as usual is left out."""
+        return json.dumps(_unusual(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Scene:
+        """The scene that `to_json` wrote. Raises OurganError in one line for anything else."""
+        try:
+            table = json.loads(text)
+        except ValueError as error:
+            raise SceneError(f"not a scene in JSON: {error}") from None
+        if not isinstance(table, dict) or not isinstance(table.get("edits", []), list):
+            raise SceneError('not a scene: give an object such as {"seed": 7}')
+        edits = [edit if isinstance(edit, dict) else {} for edit in table.pop("edits", [])]
+        made = tuple(from_table(Edit, edit, f"edit {number}") for number, edit in enumerate(edits, 1))
+        return dataclasses.replace(from_table(cls, table, "scene"), edits=made)
+
+    def to_code(self, model: str, file: str = "scene.json") -> str:
+        """One line of Python that draws it with the model at `model`.
+
+        `file`: where its JSON lies; read from there if the line would be too long otherwise.
+        """
+        loaded = f"OurGAN.from_pretrained({model!r})"
+        simple = {"seed", "width", "strengths"}
+        table = _unusual(self)
+        if table.keys() <= simple:
+            options = "".join(f", {key}={getattr(self, key)!r}" for key in sorted(table.keys() - {"seed"}))
+            return f"from ourgan import OurGAN; {loaded}.sample({self.seed}{options})"
+        text = repr(self.to_json())
+        start = "from ourgan import OurGAN; from ourgan.explorer import Scene, draw; "
+        if len(text) > SHORT:
+            start, text = f"from pathlib import Path; {start}", f"Path({file!r}).read_text()"
+        return f"{start}draw({loaded}, Scene.from_json({text}))"
+
+    def noise(self, device: torch.device | str = "cpu") -> Normal:
+        """Its standard normal noise, `normal(scale, channels, h, w)`.
+
+        Between two seeds it is cos(a) n + sin(a) n' with a from 0 to 90 degrees: independent normal values
+        stay normal with variance 1 on that arc, on a straight line they would fade to 0.7 in the middle.
+        """
+        first, fresh = scene_noise(self.seed, device), scene_noise(self.fresh_seed, device)
+        second = None if self.towards is None else scene_noise(self.towards, device)
+        angle = self.share * math.pi / 2
+
+        def normal(scale: int, channels: int, height: int, width: int) -> Tensor:
+            where = (scale, channels, height, width)
+            if self.fresh_from and scale >= self.fresh_from:
+                return fresh(*where)
+            if second is None or not self.share:
+                return first(*where)
+            return math.cos(angle) * first(*where) + math.sin(angle) * second(*where)
+
+        return normal
+
+
+def draw(model: OurGAN, scene: Scene) -> Tensor:
+    """The scene's picture of step 1, (3, h, w) in [0, 1]; edits take one more pass through the stages each.
+
+    Raises OurganError for a scene that does not suit the model, in one line.
+    """
+    image = unedited(model, scene)
+    for edit in scene.edits:
+        image = harmonised(model, scene, edit, image)
+    return image
+
+
+def unedited(model: OurGAN, scene: Scene) -> Tensor:
+    """The scene's picture without its edits."""
+    check(model, scene)
+    return model.sample(
+        scene.seed, width=scene.width, strengths=scene.strengths or None, noise=scene.noise(model.device)
+    )
+
+
+def harmonised(model: OurGAN, scene: Scene, edit: Edit, image: Tensor) -> Tensor:
+    """`image` after one edit, redrawn from the edit's stage on with the scene's own noise."""
+    check(model, scene)
+    last = len(model.generator.refiners)
+    if not 1 <= edit.stage <= last:
+        raise SceneError(f"stage {edit.stage}: this model refines at stages 1 to {last}")
+    return model.sample(
+        scene.seed,
+        width=scene.width,
+        strengths=scene.strengths or None,
+        noise=scene.noise(model.device),
+        start=(edit.stage, edit.apply(image)),
+    )
+
+
+def between(scene: Scene, towards: int, share: float) -> Scene:
+    """The scene at `share` of the way from its seed to another; at 0, without a second seed."""
+    return dataclasses.replace(scene, towards=towards if share else None, share=share)
+
+
+def check(model: OurGAN, scene: Scene) -> None:
+    """Raise SceneError for strengths that do not match the model's stages."""
+    scales = len(model.generator.sizes)
+    if scene.strengths and len(scene.strengths) != scales:
+        raise SceneError(
+            f"{len(scene.strengths)} strengths for a model of {scales} stages; give one for each"
+        )
+
+
+def _unusual(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, as JSON has them; those without are kept."""
+    table = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default:
+            continue
+        nested = isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0])
+        table[field.name] = [_unusual(item) for item in value] if nested else value
+    return table

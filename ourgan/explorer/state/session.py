@@ -1,0 +1,192 @@
+"""What one explorer knows: its models, the scene shown and how it came to be. No widget in here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ourgan._core.errors import OurganError
+from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.edits import Edit
+from ourgan.explorer.state.favourites import Favourites
+from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, between, check, harmonised, unedited
+from ourgan.pipeline import OurGAN
+
+MAX_UNDO = 50
+WIDTHS = (0.5, 4.0)  # of a scene, as multiples of the photo's
+PAGE = 12  # samples on a page of the gallery: of any width, 12 fill whole rows of 2, 3, 4 or 6
+
+
+class Session:
+    """The scene that is being looked at, its history, and the pictures drawn so far.
+
+    Args:
+        model: the model shown first.
+        other: its twin that has the vertical coordinate where the first has not, or the other way round.
+        out: directory that everything is saved in.
+
+    Raises SceneError for two models that do not differ in the coordinate, or not of one size.
+    """
+
+    def __init__(self, model: OurGAN, other: OurGAN | None = None, out: Path | None = None) -> None:
+        self.models = {_coordinate(model): model}
+        if other is not None:
+            if _coordinate(other) == _coordinate(model) or other.generator.sizes != model.generator.sizes:
+                raise SceneError(
+                    "the other model must be of the same size and differ in the vertical coordinate"
+                )
+            self.models[_coordinate(other)] = other
+        self.coordinate = _coordinate(model)
+        self.out = out or Path("runs") / "explorer"
+        self.scene = Scene()
+        self.cache = Cache()
+        self.favourites = Favourites(model.directory)
+        self._before: list[Scene] = []
+        self._slid = False
+
+    @property
+    def model(self) -> OurGAN:
+        """The model that draws, as `coordinate` says."""
+        return self.models[self.coordinate]
+
+    @property
+    def own_width(self) -> int:
+        """The photo's width in pixels of step 1."""
+        return self.model.generator.sizes[-1][1]
+
+    @property
+    def width(self) -> int:
+        """The width of the scene shown, in pixels of step 1."""
+        return self.scene.width or self.own_width
+
+    @property
+    def height(self) -> int:
+        """The height of every scene, in pixels of step 1."""
+        return self.model.generator.sizes[-1][0]
+
+    def directory(self) -> Path:
+        """The directory that everything is saved in, made if need be; OurganError if that cannot be."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OurganError(f"{self.out}: cannot be made ({error.strerror or error})") from error
+        return self.out
+
+    def picture(self, scene: Scene | None = None) -> Tensor:
+        """The picture of `scene` (the one shown when None), (3, h, w) in [0, 1]; seconds, unless it is kept.
+
+        Of a scene with edits all but the last are looked up, too, so that an edit costs one pass and not all.
+        May be called in any thread.
+        """
+        return self.drawn(self.model, scene or self.scene)
+
+    def drawn(self, model: OurGAN, scene: Scene) -> Tensor:
+        """The same by one of the two models, whichever is shown meanwhile."""
+
+        def make() -> Tensor:
+            if not scene.edits:
+                return unedited(model, scene)
+            before = self.drawn(model, dataclasses.replace(scene, edits=scene.edits[:-1]))
+            return harmonised(model, scene, scene.edits[-1], before)
+
+        return self.cache.get((_coordinate(model), scene), make)
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    def show(self, scene: Scene) -> None:
+        """Show another scene; `undo` comes back."""
+        check(self.model, scene)
+        if scene != self.scene:
+            self._slid = False
+            self._remember()
+            self.scene = scene
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the scene."""
+        self.show(dataclasses.replace(self.scene, **fields))
+
+    def move(self, towards: int, share: float) -> None:
+        """Go to `share` of the way to another seed; one step to undo, however long one slides or plays."""
+        sliding, before = self._slid, self._before
+        self.show(between(self.scene, towards, share))
+        if sliding:
+            self._before = before
+        self._slid = True
+
+    def pick(self, which: str, scene: Scene) -> None:
+        """Show a scene of the gallery: a favourite as it was, another in the width that is set now."""
+        self.show(scene if which == "favourites" else dataclasses.replace(scene, width=self.scene.width))
+
+    def set_width(self, factor: float) -> None:
+        """Make the scene `factor` times as wide as the photo, 0.5 to 4.
+
+        Raises OurganError for another factor.
+        """
+        if not WIDTHS[0] <= factor <= WIDTHS[1]:
+            raise SceneError(f"width factor {factor:g}: use {WIDTHS[0]} to {WIDTHS[1]:g}")
+        width = round(self.own_width * factor)
+        self.change(width=None if width == self.own_width else width)
+
+    def set_strength(self, scale: int, factor: float) -> None:
+        """Set the factor on the noise of one scale; 1 is as trained."""
+        strengths = list(self.scene.strengths or (1.0,) * len(self.model.generator.sizes))
+        strengths[scale] = float(factor)
+        self.change(strengths=() if all(f == 1 for f in strengths) else tuple(strengths))
+
+    def set_coordinate(self, on: bool) -> None:
+        """Draw with the model that has the vertical coordinate, or with its twin; SceneError without one."""
+        if on not in self.models:
+            raise SceneError("there is no such model here; give Explorer its twin as `other`")
+        self.coordinate = on
+
+    def edit(self, edit: Edit) -> None:
+        """Add an edit to the scene. Raises EditError for one that lies outside its picture."""
+        edit.check(self.height, self.width)
+        self.change(edits=(*self.scene.edits, edit))
+
+    def undo(self) -> bool:
+        """Go back to the scene before; whether there was one."""
+        if not self._before:
+            return False
+        self.scene = self._before.pop()
+        self._slid = False
+        return True
+
+    def _remember(self) -> None:
+        self._before = [*self._before, self.scene][-MAX_UNDO:]
+
+    # -- the gallery ------------------------------------------------------------------------------
+
+    def page(self, which: str, number: int, stage: int = 1) -> list[Scene]:
+        """The scenes of a page, counted from 0: of "seeds", "favourites" or "like this".
+
+        "like this": the scene shown, with fresh noise from `stage` on; at the coarser ones its own.
+        """
+        first = max(0, number) * PAGE
+        if which == "favourites":
+            return self.favourites.scenes()[first : first + PAGE]
+        seeds = range(first, min(first + PAGE, MAX_SEED + 1))
+        if which == "seeds":
+            return [Scene(seed=seed, strengths=self.scene.strengths) for seed in seeds]
+        if which != "like this":
+            raise OurganError(f"gallery of '{which}': use seeds, favourites or like this")
+        # Not 0, 1, 2, ...: the fine noise of every scene's relatives would be the same.
+        own = dataclasses.replace(self.scene, width=None, edits=())
+        return [
+            dataclasses.replace(own, fresh_from=stage, fresh_seed=(own.seed + 7919 * (1 + seed)) % MAX_SEED)
+            for seed in seeds
+        ]
+
+    def thumbnail(self, scene: Scene) -> Tensor:
+        """The picture of a scene of the gallery: as wide as the photo, or a page would take minutes.
+
+        With edits it is as wide as it is: their places may lie beyond.
+        """
+        return self.picture(scene if scene.edits else dataclasses.replace(scene, width=None))
+
+
+def _coordinate(model: OurGAN) -> bool:
+    return model.generator.config.coordinate_generator

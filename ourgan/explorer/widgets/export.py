@@ -1,0 +1,104 @@
+"""Take it with you: the scene as code, as JSON, as PNG, or rendered at its full size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from ourgan._core import files
+from ourgan._core.errors import OurganError
+from ourgan.explorer.state.rendering import Cancelled, Render
+from ourgan.explorer.state.uploads import free_path, safe_name
+from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row, whenever
+from ourgan.io.read import write_image
+from ourgan.upscale.upscaler import SIZES
+
+
+class TakeAway(Panel):
+    """Everything is saved in the session's directory, under a name that is made safe first."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.render: Render | None = None
+        self.name = named(widgets.Text(value="scene", description="Name", style=DESCRIBED), "name")
+        self.name.layout.width = "220px"
+        whenever(self.name, lambda _: self.sync())
+        self.code = named(
+            widgets.Textarea(description="As code", style=DESCRIBED, rows=4, layout={"width": "100%"}),
+            "code",
+        )
+        png = button("Save PNG", "save-png", self._save_png)
+        scene = button("Save JSON", "save-json", self._save_json)
+        self.size = named(
+            widgets.Dropdown(options=list(SIZES), value="4k", description="Size", style=DESCRIBED), "size"
+        )
+        self.size.layout.width = "120px"
+        self.start = button("Render", "render", self._render)
+        self.stop = button("Cancel", "cancel", self._cancel)
+        self.stop.disabled = True
+        self.progress = named(widgets.IntProgress(max=1, layout={"width": "200px"}), "progress")
+        self.fill(row(self.name, png, scene), self.code, row(self.size, self.start, self.stop, self.progress))
+
+    @guarded
+    def _save_png(self) -> None:
+        scene, session = self.session.scene, self.session
+        path = free_path(self.session.directory(), self.name.value, ".png")
+
+        def work() -> Path:
+            write_image(path, session.picture(scene))
+            return path
+
+        self.desk.worker.ask("png", work, lambda saved: self.say(f"Saved {saved}"), self.fail)
+
+    @guarded
+    def _save_json(self) -> None:
+        path = free_path(self.session.directory(), self.name.value, ".json")
+        try:
+            files.write_bytes(path, f"{self.session.scene.to_json()}\n".encode())
+        except OSError as error:
+            raise OurganError(f"{path}: cannot be written ({error.strerror or error})") from error
+        self.say(f"Saved {path}")
+
+    @guarded
+    def _render(self) -> None:
+        if self.render is not None:
+            self.say("A picture is being rendered; cancel it first.")
+            return
+        self.stop.disabled, self.start.disabled = False, True
+        self.progress.value, self.progress.max = 0, 1
+        self.say("Rendering; the first rows take a moment.")
+        self.render = Render(
+            self.session, self.size.value, self.name.value, self.desk.deliver, self._progress, self._ended
+        )
+
+    @guarded
+    def _cancel(self) -> None:
+        if self.render is not None:
+            self.render.cancel()
+            self.say("Stopping after the rows that are being computed …")
+
+    def _progress(self, rows: int, of: int) -> None:
+        self.progress.max, self.progress.value = of, rows
+        self.progress.description = f"{rows / of:.0%}"
+
+    def _ended(self, path: Path | None, error: Exception | None) -> None:
+        self.render = None
+        self.stop.disabled, self.start.disabled = True, False
+        if isinstance(error, Cancelled):
+            self.say(str(error).capitalize())
+        elif error is not None:
+            self.fail(error)
+        else:
+            self.say(f"Saved {path}")
+
+    def sync(self) -> None:
+        """Show the scene as one line of code."""
+        directory = self.session.model.directory
+        file = self.session.out / f"{safe_name(self.name.value)}.json"
+        self.code.value = self.session.scene.to_code(str(directory or "MODEL"), str(file))
+
+    def close(self) -> None:
+        """Stop the rendering; what is done of it stays on the disk."""
+        if self.render is not None:
+            self.render.cancel()

@@ -1,0 +1,196 @@
+"""A model directory: config.json, the weights of its steps, and what they have to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ourgan import weights
+from ourgan._core import files, provenance
+from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import ConfigError, from_table, one_of, to_table
+from ourgan.config import GENERATORS, GlobalStructureConfig, SinGANConfig, SuperResolutionConfig
+from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.models.singan import SinGAN
+from ourgan.upscale.networks import fine_tuned_file
+
+FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
+STRUCTURE = "global.safetensors"  # the weights of step 1
+_NOT_A_TABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+ELONGATED = 64  # no photo of step 1 has sides so unlike
+
+
+class ModelError(OurganError):
+    """A model directory that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepFacts:
+    """How the network of a step was fine-tuned."""
+
+    width: int  # of the photo it learned to make, in pixels
+    start: str  # the weights it began with, and where they were from
+    start_sha256: str
+    perceptual: str  # trunk of the perceptual loss
+    iterations: int
+    best_iteration: int
+    noise_std: float
+    # Of the validation strip, before and after: never learned from, but it chose `best_iteration`.
+    st_lpips: tuple[float, float]
+    psnr: tuple[float, float]
+    minutes: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What config.json says beside the networks' sizes: where the model is from."""
+
+    photo: str = ""
+    photo_sha256: str = ""
+    credit: str = ""  # author and licence of the photo
+    profile: str = ""
+    seed: int = 0
+    minutes: float = 0.0  # of training
+    trained_on: str = ""  # device and threads
+    commit: str = ""
+
+
+@dataclasses.dataclass
+class Contents:
+    """What a model directory holds. `steps`: how each step with weights of its own got them."""
+
+    generator: GlobalGenerator
+    super_resolution: SuperResolutionConfig
+    facts: ModelFacts
+    steps: dict[int, StepFacts]
+
+
+def read_model(directory: Path) -> Contents:
+    """Read a model directory; raises ModelError in one line when something in it is missing or wrong."""
+    path = directory / "config.json"
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        with torch.device("meta"):  # names and shapes, without memory
+            _check_size(_contents(table, path).generator, directory / STRUCTURE)
+        contents = _contents(table, path)
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: missing; the directory is no model, or its training has not ended"
+        ) from None
+    except (OSError, *_NOT_A_TABLE) as error:
+        raise ModelError(f"{path}: not a model's configuration ({type(error).__name__}: {error})") from None
+    _load_state(contents.generator, directory / STRUCTURE)
+    for step in contents.steps:
+        if not (own := directory / fine_tuned_file(step)).is_file():
+            raise ModelError(f"{own}: missing; copy the whole model directory")
+    return contents
+
+
+def write_model(directory: Path, contents: Contents, source: Path | None) -> None:
+    """Write a model directory, each file whole or not at all; config.json, which promises the others, last.
+
+    Weights of step 1 are stored in float16, whose rounding is eight times finer than that of the bfloat16
+    they were trained with. Those of later steps are copied from the directory `source`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for step in contents.steps:
+        if source is None:
+            raise ModelError(f"step {step} has facts, and no directory with its weights")
+        own, target = source / fine_tuned_file(step), directory / fine_tuned_file(step)
+        if own.resolve() != target.resolve():
+            with files.atomic_path(target) as temporary:
+                shutil.copyfile(own, temporary)
+    generator = contents.generator
+    state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
+    with files.atomic_path(directory / STRUCTURE) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+    table = {
+        "format": 2 if isinstance(generator, SinGAN) else 1,
+        "generator": generator.config.generator,
+        "ourgan": provenance.record()["ourgan"],
+        "aspect_ratio": generator.aspect_ratio,
+        "noise_amplitudes": generator.noise_amplitudes,
+        "global_structure": to_table(generator.config),
+        "super_resolution": to_table(contents.super_resolution),
+        "facts": to_table(contents.facts),
+        "steps": {str(step): to_table(facts) for step, facts in sorted(contents.steps.items())},
+    }
+    files.write_json(directory / "config.json", table)
+
+
+def _contents(table: dict[str, Any], path: Path) -> Contents:
+    if table["format"] not in FORMATS:
+        raise ModelError(f"{path}: format {table['format']}, this version reads 1 and 2; update ourgan")
+    super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
+    if super_resolution.weights not in ("auto", *weights.catalogue()):
+        # A file's path there would let a foreign model choose what is read here.
+        raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
+    steps = {
+        int(step): from_table(StepFacts, facts, str(path)) for step, facts in table.get("steps", {}).items()
+    }
+    if not steps.keys() <= {2, 3, 4}:
+        raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
+    generator = _generator(table, path)
+    amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
+    if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
+        raise ModelError(f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers")
+    for _ in amplitudes[1:]:
+        generator.grow()
+    generator.noise_amplitudes = amplitudes
+    return Contents(generator, super_resolution, from_table(ModelFacts, table["facts"], str(path)), steps)
+
+
+def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
+    """The generator that the table is of, without weights; tables from before SinGAN do not name it."""
+    name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
+    if not 1 / ELONGATED <= aspect_ratio <= ELONGATED:
+        raise ModelError(f"{path}: aspect_ratio {aspect_ratio} is not that of a photo")
+    try:
+        one_of("generator", name, GENERATORS)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if name == "singan":
+        return SinGAN(from_table(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
+    config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
+    return GlobalGenerator(config, aspect_ratio)
+
+
+def _check_size(generator: GlobalGenerator, path: Path) -> None:
+    """Refuse a table whose network cannot be that of the file, before memory is taken for it."""
+    needed = sum(parameter.numel() for parameter in generator.parameters())
+    if path.is_file() and path.stat().st_size < needed:
+        raise ModelError(
+            f"{path}: too small for the {needed:,} parameters of config.json; they do not belong together"
+        )
+
+
+def _load_state(generator: GlobalGenerator, path: Path) -> None:
+    try:
+        state = load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: missing; copy the whole model directory") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged ({error}); copy it again") from None
+    expected = generator.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ModelError(
+                f"{path}: the tensor {name} is missing; weights and config.json do not belong together"
+            )
+        if state[name].shape != tensor.shape:
+            raise ModelError(
+                f"{path}: {name} is {tuple(state[name].shape)}, config.json needs {tuple(tensor.shape)}"
+            )
+        if not torch.isfinite(state[name]).all():
+            raise ModelError(f"{path}: {name} holds NaN or infinity; this model is damaged")
+    if extra := sorted(state.keys() - expected.keys()):
+        raise ModelError(f"{path}: unknown tensor {extra[0]}; weights and config.json do not belong together")
+    generator.load_state_dict(state)

@@ -1,0 +1,122 @@
+"""A picture in rows of tiles, its half-size levels, and the files made of them: TIFF, PNG, preview.
+
+Everything here works on one row of tiles at a time, so that memory does not depend on a picture's height.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from ourgan.io.colour import srgb_profile
+
+Pixels = NDArray[np.uint8]
+Shape = tuple[int, int]
+
+TILE = 512  # pixels: one tile is what a viewer fetches, and the last level fits in one
+PREVIEW = 2048
+_DPI = 300
+_BAND = 128  # rows averaged at a time, so that a level costs little more than itself
+
+
+def level_shapes(height: int, width: int) -> list[Shape]:
+    """(height, width) of every level, each half of the one before, down to one tile."""
+    shapes = [(height, width)]
+    while max(shapes[-1]) > TILE:
+        shapes.append(((shapes[-1][0] + 1) // 2, (shapes[-1][1] + 1) // 2))
+    return shapes
+
+
+def half_size(pixels: Pixels) -> Pixels:
+    """Average 2 x 2 pixels of (H, W, 3) uint8, rounding half up; an odd last row or column counts twice."""
+    height, width = pixels.shape[:2]
+    half = np.empty(((height + 1) // 2, (width + 1) // 2, 3), np.uint8)
+    for top in range(0, height, _BAND):
+        band = pixels[top : top + _BAND]
+        band = np.pad(band, ((0, len(band) % 2), (0, width % 2), (0, 0)), mode="edge").astype(np.uint16)
+        band = band[0::2] + band[1::2]
+        half[top // 2 : top // 2 + len(band)] = (band[:, 0::2] + band[:, 1::2] + 2) // 4
+    return half
+
+
+def encode(strip: Pixels) -> list[bytes]:
+    """A row of tiles, (up to TILE, W, 3), as TIFF holds them: full size, horizontal predictor, deflate."""
+    tiles = []
+    for left in range(0, strip.shape[1], TILE):
+        tile = strip[:, left : left + TILE]
+        tile = np.pad(tile, ((0, TILE - tile.shape[0]), (0, TILE - tile.shape[1]), (0, 0)), mode="edge")
+        tile[:, 1:] -= tile[:, :-1].copy()  # modulo 256
+        tiles.append(zlib.compress(tile.tobytes(), 6))
+    return tiles
+
+
+def decode(tiles: Sequence[bytes], height: int, width: int) -> Pixels:
+    """The row of tiles that `encode` was given."""
+    strip = np.empty((TILE, len(tiles) * TILE, 3), np.uint8)
+    for index, data in enumerate(tiles):
+        tile = np.frombuffer(zlib.decompress(data), np.uint8).reshape(TILE, TILE, 3)
+        np.cumsum(tile, axis=1, dtype=np.uint8, out=strip[:, index * TILE : (index + 1) * TILE])
+    return strip[:height, :width]
+
+
+def write_tiff(path: Path, shapes: Sequence[Shape], tiles: Callable[[int], Iterator[bytes]]) -> None:
+    """A BigTIFF of tiles with its smaller levels as SubIFDs; `tiles(level)`: encoded, row by row."""
+    options: dict[str, Any] = {
+        "dtype": np.uint8,
+        "photometric": "rgb",
+        "tile": (TILE, TILE),
+        "compression": "zlib",
+        "predictor": True,
+        "resolution": (_DPI, _DPI),
+        "resolutionunit": "INCH",
+        "iccprofile": srgb_profile(),
+        "metadata": None,
+    }
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        for level, shape in enumerate(shapes):
+            if level == 0:
+                own: dict[str, Any] = {"subifds": len(shapes) - 1, "software": "ourgan"}
+            else:
+                own = {"subfiletype": tifffile.FILETYPE.REDUCEDIMAGE}
+            tiff.write(tiles(level), shape=(*shape, 3), **own, **options)
+
+
+def write_png(path: Path, shape: Shape, strips: Iterator[Pixels]) -> None:
+    """A PNG from rows that arrive in strips (n, W, 3); Pillow would want them all at once."""
+    height, width = shape
+    with path.open("wb") as file:
+
+        def chunk(kind: bytes, data: bytes) -> None:
+            file.write(struct.pack(">I", len(data)) + kind + data)
+            file.write(struct.pack(">I", zlib.crc32(kind + data)))
+
+        file.write(b"\x89PNG\r\n\x1a\n")
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
+        per_metre = round(_DPI / 0.0254)
+        chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+        deflate = zlib.compressobj(6)
+        for strip in strips:
+            rows = np.empty((len(strip), 1 + 3 * width), np.uint8)
+            rows[:, 0] = 1  # filter "Sub": each byte less that of the pixel to the left
+            rows[:, 1:] = strip.reshape(len(strip), -1)
+            rows[:, 4:] -= strip[:, :-1].reshape(len(strip), -1)
+            chunk(b"IDAT", deflate.compress(rows.tobytes()))
+        chunk(b"IDAT", deflate.flush())
+        chunk(b"IEND", b"")
+
+
+def write_preview(path: Path, shapes: Sequence[Shape], strips: Callable[[int], Iterator[Pixels]]) -> None:
+    """A JPEG of at most PREVIEW pixels, from the smallest level that is not smaller than that."""
+    level = max((n for n, shape in enumerate(shapes) if max(shape) >= PREVIEW), default=0)
+    image = Image.fromarray(np.concatenate(list(strips(level))))
+    image.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    image.save(path, format="JPEG", quality=92, icc_profile=srgb_profile(), dpi=(_DPI, _DPI))

@@ -1,0 +1,183 @@
+"""Super-resolution fine-tuned on one photo (Alg. F.3, F.5), or pre-trained on many images (F.2, F.4)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ourgan import hub
+from ourgan._core import files
+from ourgan._core.errors import OurganError
+from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
+from ourgan.io.model_dir import StepFacts
+from ourgan.io.pixels import digest
+from ourgan.io.read import resize
+from ourgan.training.patches import FolderPatches, PhotoPatches
+from ourgan.training.run import training_minutes
+from ourgan.training.super_resolution import SuperResolutionTrainer
+from ourgan.training.super_resolution_loop import train_super_resolution
+from ourgan.upscale.networks import NETWORKS, starting_network
+
+log = logging.getLogger(__name__)
+
+DEGRADATIONS = {"esrgan": "bicubic", "swinir": "bsrgan"}  # Sec. 4.1 of the paper, Appendix F
+
+
+def width_of_step(step: int, photo: Tensor) -> int:
+    """Width in pixels at which step 2, 3 or 4 learns: its output's, or the photo's own where that is less."""
+    return min(256 * 4 ** (step - 1), photo.shape[2])
+
+
+def photo_of_step(photo: Tensor, step: int) -> Tensor:
+    """The photo (3, H, W) as a step learns to make it: 1,024 pixels wide for step 2, 4,096 for step 3.
+
+    A smaller one is used as it is: the step then learns from scales that the photo has (the paper's
+    internal recurrence).
+    """
+    width = width_of_step(step, photo)
+    if width == photo.shape[2]:
+        return photo
+    return resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
+
+
+def finetune(
+    photo: Tensor,
+    settings: SuperResolutionConfig,
+    config: SuperResolutionTraining,
+    run: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    title: str = "fine-tuning",
+) -> tuple[nn.Module, StepFacts]:
+    """Fine-tune a network on a photo at a step's size, (3, H, W) in [0, 1], in the directory `run`.
+
+    Returns the network of the best validation, float32, in evaluation mode. Raises OurganError: a photo too
+    small, weights that do not fit, another training's checkpoint, a loss that is not finite.
+    """
+    patches = PhotoPatches(
+        photo,
+        patch=config.patch,
+        validation_share=config.validation_share,
+        degradation=DEGRADATIONS[settings.backbone],
+        noise_std=settings.noise_std,
+        dihedral=config.dihedral,
+        seed=seed,
+    )
+    network, found = starting_network(settings)
+    trainer = SuperResolutionTrainer(
+        network,
+        settings.backbone,
+        patches,
+        config,
+        seed=seed,
+        identity={
+            "photo": digest(photo),
+            "start": found.sha256,
+            "noise_std": settings.noise_std,
+        },
+        device=device,
+    )
+    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=title)
+    # Of a file of one's own the name alone: its path is nobody else's business.
+    own = found.source.startswith("file: ")
+    start = f"{Path(settings.released).name} (a local file)" if own else f"{found.name} ({found.source})"
+    facts = _facts(lines, trainer, start, found.sha256, photo.shape[2], settings.noise_std)
+    return best, facts
+
+
+def pretrain(
+    images: Path,
+    backbone: str,
+    config: SuperResolutionTraining,
+    out: Path,
+    *,
+    noise_std: float = 0.0,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    network: nn.Module | None = None,
+) -> list[dict[str, Any]]:
+    """Pre-train a new network on a folder of images, L1 first, then adversarially; write `out`, safetensors.
+
+    `config.l1_iterations` of `config.iterations` are L1 alone; where that is 0, the first half, as the paper
+    gives one number for both stages. All eight flips and turns are used. Checkpoint and log lie in a
+    directory beside `out`. `network` replaces the paper's (for trials). Returns the log. Raises OurganError:
+    no usable image, a file that exists, another training's checkpoint.
+    """
+    if out.exists():
+        raise OurganError(f"{out} exists: choose another --out")
+    if not config.l1_iterations:
+        config = dataclasses.replace(config, l1_iterations=config.iterations // 2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = network or NETWORKS[backbone]()
+    patches = FolderPatches(
+        images, patch=config.patch, degradation=DEGRADATIONS[backbone], noise_std=noise_std, seed=seed
+    )
+    trainer = SuperResolutionTrainer(
+        network,
+        backbone,
+        patches,
+        config,
+        seed=seed,
+        identity={"images": [path.name for path in patches.paths], "noise_std": noise_std},
+        device=device,
+    )
+    run = out.with_name(f"{out.stem}-training")
+    best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title="pretrain")
+    save_network(best, out)
+    return lines
+
+
+def image_folder(images: str) -> Path:
+    """A folder as it is; "user/dataset" that is no folder here is fetched from the Hub."""
+    if Path(images).is_dir() or not hub.looks_like_repository(images):
+        return Path(images)
+    return hub.download_images(images)
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Write a network's weights in float16 under their official names, whole or not at all."""
+    plain = copy.deepcopy(network).cpu()
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in plain.state_dict().items()
+    }
+    with files.atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+
+
+def _facts(
+    lines: list[dict[str, Any]],
+    trainer: SuperResolutionTrainer,
+    start: str,
+    start_sha256: str,
+    width: int,
+    noise_std: float,
+) -> StepFacts:
+    judged = [line for line in lines if "st_lpips" in line]
+    best = min(judged, key=lambda line: line["st_lpips"])
+    return StepFacts(
+        width=width,
+        start=start,
+        start_sha256=start_sha256,
+        perceptual=trainer.perceptual.trunk_name,
+        iterations=trainer.iteration,
+        best_iteration=best["iteration"],
+        noise_std=noise_std,
+        st_lpips=(judged[0]["st_lpips"], best["st_lpips"]),
+        psnr=(judged[0]["psnr"], best["psnr"]),
+        minutes=training_minutes(lines),
+    )

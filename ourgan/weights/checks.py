@@ -1,0 +1,151 @@
+"""Parameters out of a file, and whether they fit the network they are for."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ourgan.hub.client import quoted
+from ourgan.weights.names import backbone, rrdbnet_names, swinir_names
+from ourgan.weights.registry import Released, WeightsError
+
+if TYPE_CHECKING:
+    from ourgan.models.rrdbnet import RRDBNet
+    from ourgan.models.swinir import SwinIR
+
+logger = logging.getLogger("ourgan.weights")
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WRAPPERS = ("params_ema", "params", "state_dict")  # in this order: the running average comes out best
+RENAMED = {"RRDBNet": rrdbnet_names, "SwinIR": swinir_names}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Verified parameters. `source` says in words where they came from, `sha256` is of the file read."""
+
+    name: str
+    state_dict: dict[str, Tensor]
+    source: str
+    sha256: str
+    licence: str
+
+
+def build(entry: Released) -> RRDBNet | SwinIR:
+    """The network of `entry` on the meta device: names and shapes without memory."""
+    with torch.device("meta"):
+        if entry.architecture == "RRDBNet":
+            from ourgan.models.rrdbnet import RRDBNet
+
+            return RRDBNet(**entry.arguments)
+        if entry.architecture == "SwinIR":
+            from ourgan.models.swinir import SwinIR
+
+            return SwinIR(**entry.arguments)
+    raise WeightsError(f"{entry.name}: plain parameters without a network of ours; use load()")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Tensors of a .safetensors or .pth file. Raises WeightsError.
+
+    A .pth is a pickle, which could run code: `torch.load(weights_only=True)` has its own machine for
+    the few operations that tensors and plain containers need, and what is left must be tensors.
+    """
+    if path.suffix == ".pth":
+        return _read_pth(path)
+    with open(path, "rb") as file:
+        start = file.read(2)
+    # A zip archive (torch.save) or a bare pickle under a wrong name: not opened.
+    if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise WeightsError(f"{path}: is a pickle, which can run code; if you trust it, rename it to .pth")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: is no whole safetensors file ({quoted(error)})") from error
+
+
+def checked(
+    entry: Released, state_dict: dict[str, Tensor], source: str, checksum: str, licence: str
+) -> Weights:
+    """Refuse parameters that do not fit the network; log and return the others under its names."""
+    if entry.architecture:
+        state_dict = RENAMED[entry.architecture](state_dict)
+        network = build(entry)
+        _same_backbone(state_dict, entry.architecture, network.scale, source)
+        faults = _faults(dict(network.named_parameters()), state_dict)  # neither network has buffers
+    else:
+        faults = (f"{name} holds values that are not finite" for name in _not_finite(state_dict))
+    if problems := list(faults):
+        more = f" and {len(problems) - 3} more faults" if len(problems) > 3 else ""
+        what = entry.architecture or entry.name
+        raise WeightsError(f"{source}: unfit for {what}: {'; '.join(problems[:3])}{more}")
+    logger.info("%s from %s, sha256 %s", entry.name, source, checksum)
+    return Weights(entry.name, state_dict, source, checksum, licence)
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the checks below refuse
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile pickle fails in any way it likes
+        # torch's own words are not passed on: they advise to load the file without the restriction.
+        if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
+            raise WeightsError(
+                f"{path}: holds more than tensors ({forbidden[1]}), which can run code; refused: "
+                "use a .safetensors copy of the weights"
+            ) from error
+        raise WeightsError(f"{path}: is damaged, or no .pth file of tensors alone; fetch it again") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: holds a {type(content).__name__} where named tensors are needed")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise WeightsError(
+                f"{path}: holds more than tensors ({str(name)!r} is a {type(value).__name__}); refused: "
+                "save the network's state_dict alone"
+            )
+    return {name: value.detach() for name, value in content.items()}
+
+
+def _same_backbone(state: Mapping[str, Tensor], architecture: str, scale: int, source: str) -> None:
+    found = backbone(state)
+    if found is None:
+        return
+    if found[0] != architecture:
+        raise WeightsError(f"{source}: holds {found[0]} parameters, {architecture} is needed")
+    if found[1] != scale:
+        raise WeightsError(f"{source}: upscales by {found[1]}, {scale} is needed")
+
+
+def _faults(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
+    for name in expected:
+        if name not in found:
+            yield f"{name} is missing"
+    not_finite = _not_finite(found)
+    for name, value in found.items():
+        if name not in expected:
+            yield f"{name} is not part of it"
+        elif value.shape != expected[name].shape:
+            yield f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}"
+        elif value.dtype not in FLOATS:
+            yield f"{name} holds {value.dtype}"
+        elif name in not_finite:
+            yield f"{name} holds values that are not finite"
+
+
+def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, value in state.items() if value.dtype in FLOATS and not value.isfinite().all()]

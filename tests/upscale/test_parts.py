@@ -1,0 +1,97 @@
+"""A picture whose rows were made by several workers is the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ourgan._core.errors import OurganError
+from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.io.model_dir import ModelFacts
+from ourgan.io.read import open_own_output
+from ourgan.models.rrdbnet import RRDBNet
+from ourgan.pipeline import OurGAN
+from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.upscale import parts
+from ourgan.weights import Weights
+
+TINY = GlobalStructureConfig(
+    width=24, min_width=16, vae_refinements=0, gan_stages=1, channels=8, layers=1, latent_channels=8,
+    batch_size=1, iterations=2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def model(photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny model whose steps of x4 are a tiny network with noise."""
+
+    def tiny(_: SuperResolutionConfig) -> tuple[RRDBNet, Weights]:
+        torch.manual_seed(5)
+        network = RRDBNet(channels=8, blocks=1, growth=4, scale=4).eval()
+        return network, Weights("tiny", {}, "a test", "0" * 64, "CC0-1.0")
+
+    monkeypatch.setattr("ourgan.upscale.upscaler.starting_network", tiny)
+    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    while not trainer.finished:
+        trainer.step()
+    settings = SuperResolutionConfig(noise_std=0.05, dtype="float32", tile_memory_mb=64)
+    OurGAN(trainer.generator, settings, ModelFacts(photo="a photo.jpg"), "cpu").save_pretrained(
+        tmp_path / "m"
+    )
+    return tmp_path / "m"
+
+
+def pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    with open_own_output(path, (shape[1], shape[0])) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("parts", [1, 3, 7])
+def test_the_joined_picture_is_the_picture(model: Path, tmp_path: Path, parts: int) -> None:
+    whole = OurGAN.from_pretrained(model, device="cpu").synthesize(7, "4k", method="stream", progress=False)
+    out = parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=parts, workers=1)
+    assert np.array_equal(pixels(out, whole.shape[:2]), whole)
+    assert not list(tmp_path.glob(".s.png*"))
+
+
+def test_parts_that_are_there_are_not_made_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def stop_at_third(scene: str, **arguments: object) -> None:
+        if len(made) == 2:
+            raise OurganError("the power went")
+        made.append(arguments["first"])
+        real(scene, **arguments)  # type: ignore[arg-type]
+
+    real = parts.make_rows
+    monkeypatch.setattr(parts, "make_rows", stop_at_third)
+    out = tmp_path / "s.png"
+    with pytest.raises(OurganError, match="the power went"):
+        parts.synthesize_spread(model, 7, "4k", out, parts=4, workers=1)
+    assert not out.exists() and len(made) == 2
+    monkeypatch.setattr(
+        parts, "make_rows", lambda scene, **more: (made.append(more["first"]), real(scene, **more))
+    )
+    parts.synthesize_spread(model, 7, "4k", out, parts=4, workers=1)
+    assert sorted(made) == [0, 72, 144, 216]
+    whole = OurGAN.from_pretrained(model, device="cpu").synthesize(7, "4k", method="stream", progress=False)
+    assert np.array_equal(pixels(out, whole.shape[:2]), whole)
+
+
+def test_what_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(OurganError, match="parts 0"):
+        parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=0, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    with pytest.raises(OurganError, match="size '8k'"):
+        parts.synthesize_spread(model, 7, "8k", tmp_path / "s.png", parts=2)
+    (tmp_path / "s.png").write_bytes(b"mine")
+    with pytest.raises(OurganError, match="exists already"):
+        parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=2)
+    assert (tmp_path / "s.png").read_bytes() == b"mine"
