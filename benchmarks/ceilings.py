@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 
 
 def median_seconds(run: Callable[[], object], repeats: int = 7, warm_up: int = 2) -> float:
-    """Median time of a call, in seconds."""
+    """Return the median time of a call, in seconds."""
     times = []
     for _ in range(warm_up):
         run()
@@ -23,21 +24,24 @@ def median_seconds(run: Callable[[], object], repeats: int = 7, warm_up: int = 2
 
 
 def convolution_ceiling(dtype: torch.dtype, size: int = 256) -> float:
-    """FLOP/s of a 3x3 convolution of 64 to 64 channels on size x size, in the faster memory layout."""
+    """Return the FLOP/s of a 3x3 convolution, 64 to 64 channels on size x size, in the faster layout."""
     best = 0.0
     for layout in (torch.contiguous_format, torch.channels_last):
         x = torch.randn(1, 64, size, size).to(dtype).to(memory_format=layout)
         weight = torch.randn(64, 64, 3, 3).to(dtype).to(memory_format=layout)
         with torch.no_grad():
-            seconds = median_seconds(lambda x=x, weight=weight: F.conv2d(x, weight, padding=1))
+            seconds = median_seconds(functools.partial(F.conv2d, x, weight, padding=1))
         best = max(best, 2 * 9 * 64 * 64 * size * size / seconds)
     return best
 
 
 def alternating_medians(
-    runs: dict[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1
+    runs: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1
 ) -> dict[str, float]:
-    """Median seconds of each call, taken in turns, so that a slow minute of the machine hits all alike."""
+    """Return the median seconds of each call.
+
+    They are taken in turns, so that a slow minute of the machine hits all alike.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warm_up + repeats):
         for name, run in runs.items():

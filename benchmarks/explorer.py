@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import statistics
 import tempfile
 import time
@@ -27,11 +28,11 @@ MODELS = Path(__file__).parents[1] / "data/models"
 
 
 def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
-    """What a person does, three times each."""
+    """Return what a person does, three times each."""
     widgets = {name: widget for widget in all_within(explorer) for name in widget._dom_classes}
 
     def sets(name: str, *values: object) -> list[Callable[[], object]]:
-        return [lambda value=value: setattr(widgets[f"ourgan-{name}"], "value", value) for value in values]
+        return [functools.partial(setattr, widgets[f"ourgan-{name}"], "value", value) for value in values]
 
     def presses(name: str, times: int = 1) -> list[Callable[[], object]]:
         return [widgets[f"ourgan-{name}"].click] * times

@@ -37,8 +37,11 @@ PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 class Timed:
     """Stands in for the public code's progress bar: iterates, and takes the time of each iteration."""
 
+    last: Timed
+
     def __init__(self, iterable: Any, **_: Any) -> None:
-        self.iterable, self.times = iterable, []
+        self.iterable: Any = iterable
+        self.times: list[float] = []
         Timed.last = self
 
     def __iter__(self) -> Iterator[int]:
@@ -58,22 +61,19 @@ class Public:
     """The public code, driven scale by scale."""
 
     def __init__(self, checkout: Path, photos: list[torch.Tensor], vae_levels: int, directory: str) -> None:
-        for name in ("colorama", "cv2", "imageio", "kornia", "datasets", "datasets.image", "tensorboardX"):
-            sys.modules.setdefault(name, types.ModuleType(name))
-        sys.modules["datasets.image"].SingleImageDataset = object
+        for name in ("cv2", "imageio", "kornia", "datasets", "tensorboardX"):
+            _stand_in(name)
+        _stand_in("datasets.image", SingleImageDataset=object)
         style = types.SimpleNamespace(RESET_ALL="", BRIGHT="", DIM="")
-        sys.modules["colorama"].Style = style
-        sys.modules["colorama"].Fore = types.SimpleNamespace(CYAN="", GREEN="", MAGENTA="")
-        utils = types.ModuleType("utils")
-        utils.__path__ = [str(checkout / "utils")]
-        sys.modules["utils"] = utils
-        sys.modules["utils.logger"] = utils.logger = types.ModuleType("utils.logger")
-        utils.tools = types.SimpleNamespace(create_progressbar=Timed)
-        sys.modules["utils.tools"] = utils.tools
+        fore = types.SimpleNamespace(CYAN="", GREEN="", MAGENTA="")
+        _stand_in("colorama", Style=style, Fore=fore)
+        logger, tools = _stand_in("utils.logger"), _stand_in("utils.tools", create_progressbar=Timed)
+        utils = _stand_in("utils", __path__=[str(checkout / "utils")], logger=logger, tools=tools)
         sys.path.insert(0, str(checkout))
         for name in (images := importlib.import_module("utils.images")).__all__:
             setattr(utils, name, getattr(images, name))
-        self.code, self.photos = importlib.import_module("train_image"), photos
+        self.code: Any = importlib.import_module("train_image")
+        self.photos = photos
         saver = types.SimpleNamespace(
             experiment_dir=directory,
             save_checkpoint=lambda state, name: torch.save(state, f"{directory}/{name}"),
@@ -91,7 +91,7 @@ class Public:
         self.generator = self.code.networks_2d.GeneratorHPVAEGAN(self.opt)
 
     def run(self, scale: int, iterations: int) -> list[float]:
-        """Seconds of each iteration at `scale`."""
+        """Return the seconds of each iteration at `scale`."""
         if scale > len(self.generator.body):
             self.generator.init_next_stage()
         self.opt.scale_idx, self.opt.niter = scale, iterations
@@ -103,8 +103,16 @@ class Public:
         return Timed.last.times
 
 
+def _stand_in(name: str, **members: Any) -> types.ModuleType:
+    """Put a module of this name where imports find it, in place of what the measured code does not need."""
+    module = types.ModuleType(name)
+    vars(module).update(members)
+    sys.modules[name] = module
+    return module
+
+
 def ours(trainer: GlobalStructureTrainer, iterations: int) -> list[float]:
-    """Seconds of each iteration at the trainer's scale."""
+    """Return the seconds of each iteration at the trainer's scale."""
     return [trainer.step().seconds for _ in range(iterations)]
 
 
@@ -139,19 +147,26 @@ def main() -> None:
         if arguments.public:
             public = Public(arguments.public, photos, config.vae_refinements + 1, directory)
         for scale, (height, width) in enumerate(trainers["plain"].generator.sizes):
-            times: dict[str, list[float]] = {"public": [], "plain": [], "coordinate": []}
-            for trainer in trainers.values():
-                trainer.step()
-            for _ in range(2):
-                if public:
-                    times["public"] += public.run(scale, n + 1)[1:]
-                for name, trainer in trainers.items():
-                    times[name] += ours(trainer, n)
-            medians = {name: statistics.median(values) if values else 0.0 for name, values in times.items()}
+            medians = _medians(scale, public, trainers, n)
             for name, value in medians.items():
                 totals[name] += value
             _row(f"{width}x{height}", medians)
     _row("sum", totals)
+
+
+def _medians(
+    scale: int, public: Public | None, trainers: dict[str, GlobalStructureTrainer], iterations: int
+) -> dict[str, float]:
+    """Return the median seconds of an iteration at `scale`, taken in turns; 0 for an absent code."""
+    times: dict[str, list[float]] = {name: [] for name in ("public", *trainers)}
+    for trainer in trainers.values():
+        trainer.step()
+    for _ in range(2):
+        if public:
+            times["public"] += public.run(scale, iterations + 1)[1:]
+        for name, trainer in trainers.items():
+            times[name] += ours(trainer, iterations)
+    return {name: statistics.median(values) if values else 0.0 for name, values in times.items()}
 
 
 def _row(label: str, seconds: dict[str, float]) -> None:

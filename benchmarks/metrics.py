@@ -14,13 +14,14 @@ threads together, which what else runs on the machine disturbs less than time by
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import re
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -39,8 +40,8 @@ SAMPLES = 3  # for SIFID with and without remembering
 PLAIN = 20  # pairs that are compared one by one; the time of all is estimated from them
 
 
-def processor_medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of processor time of each call, taken in turns."""
+def processor_medians(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return the median seconds of processor time of each call, taken in turns."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
@@ -51,7 +52,7 @@ def processor_medians(runs: dict[str, Callable[[], object]], repeats: int) -> di
 
 
 def extractor(layer: str) -> Extractor:
-    """InceptionV3 up to a layer with random weights."""
+    """Return InceptionV3 up to a layer with random weights."""
     torch.manual_seed(0)
     state = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
     stages = inception.stages(inception.blocks(state), layer)
@@ -59,7 +60,7 @@ def extractor(layer: str) -> Extractor:
 
 
 def forward(made: Extractor, image: Tensor) -> None:
-    """The network's own pass over the whole image."""
+    """Run the network's own pass over the whole image."""
     with torch.inference_mode():
         x = 2 * image[None] - 1
         for stage in made.stages:
@@ -73,8 +74,8 @@ def sifid(width: int, height: int, repeats: int) -> None:
         made = extractor(layer)
         seconds = processor_medians(
             {
-                "forward": lambda made=made: forward(made, photo),
-                "statistics": lambda made=made: extracted(photo, made),
+                "forward": functools.partial(forward, made, photo),
+                "statistics": functools.partial(extracted, photo, made),
             },
             repeats,
         )
@@ -180,10 +181,11 @@ def main() -> None:
     print(f"convolution ceiling {ceiling:.0f} GFLOP/s in float32")
     wanted = [arguments.only] if arguments.only else ["sifid", "pairs", "memory"]
     if "sifid" in wanted:
-        sifid(*map(int, arguments.size.split("x")), arguments.repeats)
+        width, height = map(int, arguments.size.split("x"))
+        sifid(width, height, arguments.repeats)
     if "pairs" in wanted:
-        size = map(int, arguments.pairs.split("x"))
-        pairs(arguments.metric, *size, arguments.samples, arguments.repeats)
+        width, height = map(int, arguments.pairs.split("x"))
+        pairs(arguments.metric, width, height, arguments.samples, arguments.repeats)
     if "memory" in wanted:
         memory()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def throughput(arguments: argparse.Namespace) -> None:
     network = NETWORKS[arguments.network]().eval()
     work = flop_per_pixel(network) * height * width
     image = torch.rand(3, height, width)
-    half = copy.deepcopy(network).to(dtype, memory_format=torch.channels_last)
+    half = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
 
     def whole() -> None:
         with torch.no_grad():
@@ -66,14 +67,14 @@ def throughput(arguments: argparse.Namespace) -> None:
 
     runs: dict[str, Callable[[], object]] = {"whole image": whole}
     for band in arguments.bands:
-        runs[f"bands of {band}"] = lambda band=band: in_bands(half, image, band)
+        runs[f"bands of {band}"] = functools.partial(in_bands, half, image, band)
     if arguments.tiles:
         for tiled, overlap in ((network, 10), (half, 48)):
             plan = TilePlan(
                 height, width, 256, 256, overlap + -overlap % network.multiple, multiple=network.multiple
             )
             name = f"{next(tiled.parameters()).dtype} tiles, overlap {plan.overlap}".removeprefix("torch.")
-            runs[name] = lambda tiled=tiled, plan=plan: upscale(tiled, image, plan, progress=False)
+            runs[name] = functools.partial(upscale, tiled, image, plan, progress=False)
     ceiling = convolution_ceiling(dtype)
     seconds = alternating_medians(runs, arguments.repeats)
     ceiling = max(ceiling, convolution_ceiling(dtype))

@@ -10,6 +10,7 @@ tiny one, for each output pixel: the constants in ourgan/synthesis/networks.py.
 from __future__ import annotations
 
 import argparse
+import functools
 import subprocess
 import sys
 
@@ -68,10 +69,10 @@ def main() -> None:
     print(f"RRDBNet: {work / 1e6:.1f} MFLOP for each LR pixel")
     for dtype in (torch.float32, torch.bfloat16):
         ceiling = convolution_ceiling(dtype)
-        network.to(dtype, memory_format=torch.channels_last)
+        network.to(dtype).to(memory_format=torch.channels_last)
         tile = torch.rand(1, 3, 128, 128, dtype=dtype)
         with torch.no_grad():
-            seconds = median_seconds(lambda tile=tile: network(tile), repeats=5, warm_up=1)
+            seconds = median_seconds(functools.partial(network, tile), repeats=5, warm_up=1)
         rate = work * 128 * 128 / seconds
         name = str(dtype).removeprefix("torch.")
         print(f"{name}: tile of 128x128 in {seconds:.2f} s, {rate / 1e9:.0f} GFLOP/s, ", end="")
@@ -87,7 +88,7 @@ def swinir() -> None:
     ours = SwinIR().eval()
     work = flop_per_pixel(ours)
     theirs = spandrel.ModelLoader().load_from_state_dict(dict(ours.state_dict())).model.eval()
-    ours.to(torch.bfloat16, memory_format=torch.channels_last)
+    ours.to(torch.bfloat16).to(memory_format=torch.channels_last)
     tile = torch.rand(1, 3, 128, 128)
 
     def run_theirs() -> None:

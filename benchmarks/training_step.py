@@ -41,22 +41,24 @@ class Noise:
     def __init__(self, config: SuperResolutionTraining) -> None:
         self.patch = config.patch
 
-    def batch(self, iteration: int, size: int) -> tuple[Tensor, Tensor]:
+    def batch(self, iteration: int, size: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return random LR and HR patches."""
         low, high = (torch.rand(size, 3, side, side) for side in (self.patch // 4, self.patch))
         return low, high
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
+        """Return no patches: nothing is validated."""
         return []
 
 
 def trainer(backbone: str, **changes: object) -> SuperResolutionTrainer:
-    """The trainer as `ourgan train` makes it, with new networks."""
+    """Return the trainer as `ourgan train` makes it, with new networks."""
     config = dataclasses.replace(CONFIGS[backbone], **changes)  # type: ignore[arg-type]
     return SuperResolutionTrainer(NETWORKS[backbone](), backbone, Noise(config), config)
 
 
 def plain_step(backbone: str, batch_size: int) -> Callable[[], None]:
-    """The same step, written plainly."""
+    """Return the same step, written plainly."""
     made = trainer(backbone, batch_size=batch_size, dtype="float32")
     state = made.network.state_dict()
     generator = spandrel.ModelLoader().load_from_state_dict(dict(state)).model.train().requires_grad_(True)
@@ -92,7 +94,7 @@ def plain_step(backbone: str, batch_size: int) -> Callable[[], None]:
 
 
 def kept_bytes(made: SuperResolutionTrainer) -> int:
-    """What autograd keeps of one generator step, each storage once; parameters not counted."""
+    """Return the bytes autograd keeps of one generator step, each storage once, without the parameters."""
     storages: dict[int, int] = {}
     own = {p.untyped_storage().data_ptr() for net in made._modules().values() for p in net.parameters()}
 

@@ -48,9 +48,11 @@ def installed_closure() -> dict[str, str]:
         distribution = importlib.metadata.distribution(requirement.name)
         versions[canonicalize_name(requirement.name)] = distribution.version
         wanted = [{"extra": extra} for extra in ("", *requirement.extras)]
-        for dependency in map(Requirement, distribution.requires or []):
-            if dependency.marker is None or any(map(dependency.marker.evaluate, wanted)):
-                waiting.append(dependency)
+        waiting.extend(
+            dependency
+            for dependency in map(Requirement, distribution.requires or [])
+            if dependency.marker is None or any(map(dependency.marker.evaluate, wanted))
+        )
     del versions["ourgan"]
     return versions
 

@@ -31,7 +31,7 @@ NAMES = sorted(path.parent.name for path in MODELS.glob("*/config.json"))
 def processor() -> str:
     """Processor, instruction set and torch: what the last bits depend on."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    found = dict(re.findall(r"^(cpu family|model|stepping|model name)\s*:\s*(.*)$", text, re.M))
+    found = dict(re.findall(r"^(cpu family|model|stepping|model name)\s*:\s*(.*)$", text, re.MULTILINE))
     kind = " ".join(found.get(key, "?") for key in ("model name", "cpu family", "model", "stepping"))
     return f"{kind}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
 

@@ -35,20 +35,24 @@ def pins() -> dict[str, str]:
 
 
 def licence(name: str) -> str:
-    """What the package says: its expression, else its field if that is short, else its classifiers."""
+    """Return what the package says: its expression, else its field if that is short, else its classifiers."""
     metadata = importlib.metadata.metadata(name)
-    field = " ".join((metadata.get("License") or "").split())
+    field = " ".join((_first(metadata, "License")).split())
     classifiers = [
         text.rsplit(" :: ", 1)[1]
         for text in metadata.get_all("Classifier") or []
         if text.startswith("License :: ") and text.count(" :: ") > 1
     ]
     short = field if 0 < len(field) <= LONGEST and field.upper() != "UNKNOWN" else ""
-    return metadata.get("License-Expression") or short or ", ".join(classifiers) or NOT_SAID
+    return _first(metadata, "License-Expression") or short or ", ".join(classifiers) or NOT_SAID
+
+
+def _first(metadata: importlib.metadata.PackageMetadata, field: str) -> str:
+    return str((metadata.get_all(field) or [""])[0])
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     rows, unsaid = [], []
     for name, version in sorted(pins().items()):
         try:

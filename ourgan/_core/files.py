@@ -44,9 +44,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # some writers leave their file readable by its owner alone
-        with open(temporary, "rb") as file:
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_directory(path.parent)
     except Exception as error:
         if (number := _number(error)) in FULL:
@@ -75,7 +75,7 @@ def clean_partial(directory: str | os.PathLike[str]) -> None:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

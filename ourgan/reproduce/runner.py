@@ -162,7 +162,7 @@ def _choose(directory: Path, only: Sequence[str] | None) -> list[Path]:
 
 
 def _check_parameters(path: Path, values: dict[str, Any]) -> None:
-    """papermill only warns of a parameter that a notebook does not have: refuse it here."""
+    """Papermill only warns of a parameter that a notebook does not have: refuse it here."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError) as error:

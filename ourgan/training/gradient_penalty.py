@@ -152,7 +152,7 @@ def _gradients(
             [False, True, False],
         )[1].to(weight.dtype)
         # Only the plain losses depend on the biases and on the coordinate.
-        columns = columns_gradient(chain[i][:first], 3 if chain[i].shape[3] >= 3 else chain[i].shape[3])
+        columns = columns_gradient(chain[i][:first], min(3, chain[i].shape[3]))
         _accumulate(layer.bias, columns.sum((0, 2, 3)))
         if layer.coordinate:
             extra = _coordinate_gradient(layer, weight, columns, chain[i].shape)

@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".pth":
         return _read_pth(path)
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(2)
     # A zip archive (torch.save) or a bare pickle under a wrong name: not opened.
     if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):

@@ -54,7 +54,7 @@ def test_a_process_killed_while_writing_keeps_the_old_file(tmp_path: Path, momen
     path.write_bytes(b"old")
     script = (
         "import os, signal, sys\n"
-        "from ourgan import files\n"
+        "from ourgan._core import files\n"
         f"os.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.write_bytes(sys.argv[1], b'new' * 1000)\n"
     )

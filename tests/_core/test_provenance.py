@@ -75,7 +75,7 @@ def test_installed_copy_does_not_borrow_the_commit_around_it(checkout, monkeypat
 def test_record_refuses_what_json_cannot_say_or_it_says_itself():
     with pytest.raises(TypeError):
         record(photo=Path("a.jpg"))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON"):
         record(loss=float("nan"))
     with pytest.raises(ValueError, match="commit, torch"):
         record(torch="2", commit="abc")

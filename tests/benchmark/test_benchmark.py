@@ -134,7 +134,7 @@ def test_the_table(done: Path, report: dict[str, list[dict[str, object]]]) -> No
     assert found["valley", "sinddm", "diversity"]["profile"] == ""
     assert not [row for row in rows if "sifid" in row["metric"] and row["mean"] is not None]
     assert report["python"] and report["settings"]["size"] == "1k"
-    with open(done / "table.csv", newline="") as file:
+    with (done / "table.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["mean"] for row in table] == ["" if row["mean"] is None else str(row["mean"]) for row in rows]
 

@@ -28,11 +28,13 @@ from ourgan.io.read import to_uint8
 from ourgan.pipeline import OurGAN
 
 CELLS = [
-    "from toy import toy_model\n"
-    "from ourgan.explorer.deep_zoom.viewer import DeepZoom\n"
-    "model = toy_model()\n"
-    "zoom = DeepZoom(model, seed=7)\n"
-    "zoom",
+    (
+        "from toy import toy_model\n"
+        "from ourgan.explorer.deep_zoom.viewer import DeepZoom\n"
+        "model = toy_model()\n"
+        "zoom = DeepZoom(model, seed=7)\n"
+        "zoom"
+    ),
     "file = DeepZoom.from_file('scene.tif')\nfile",
     "zoom.show(8)",
 ]

@@ -22,7 +22,7 @@ def smooth(source: str, out: str, *, seconds: float = 0.0, killed_once: str = ""
     pixels = np.frombuffer(Path(source).read_bytes(), np.uint8).astype(np.float32)
     value = float((pixels * np.sin(pixels)).sum())
     if journal:
-        with open(journal, "a") as file:
+        with Path(journal).open("a") as file:
             file.write(f"{Path(out).name}\n")
     files.write_bytes(out, f"{value!r}\n".encode())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
@@ -283,7 +282,7 @@ def test_without_dask_the_line_says_how_to_get_it(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ClusterError, match=r"ourgan\[cluster\]"):
         run_jobs(jobs_in(tmp_path, 1), "tcp://127.0.0.1:1")
-    assert os.listdir(tmp_path) == ["0.in"]
+    assert [path.name for path in tmp_path.iterdir()] == ["0.in"]
 
 
 def test_configuration_errors_are_for_people() -> None:

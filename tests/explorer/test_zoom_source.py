@@ -169,9 +169,11 @@ def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, picture: tu
         "grey": "no RGB tiles in levels",
         "deep": "no RGB tiles in levels",
     }.items():
-        with pytest.raises(OurganError, match=why) as caught:
-            with contextlib.closing(PictureSource(tmp_path / f"{name}.tif", Cache())) as source:
-                whole_level(source, 0)  # damage may lie in the pixels
+        with contextlib.ExitStack() as opened, pytest.raises(OurganError, match=why) as caught:
+            source = opened.enter_context(
+                contextlib.closing(PictureSource(tmp_path / f"{name}.tif", Cache()))
+            )
+            whole_level(source, 0)  # damage may lie in the pixels
         assert "\n" not in str(caught.value) and f"{name}.tif" in str(caught.value)
 
 

@@ -50,7 +50,7 @@ def said_by_child(work: Callable[[], object], *, limit: int = 0, uid: int = 0) -
         os.write(says, text.encode())
         os._exit(0)
     os.close(says)
-    with open(heard) as pipe:
+    with os.fdopen(heard) as pipe:
         text = pipe.read()
     os.waitpid(child, 0)
     assert "TRACEBACK" not in text and "\n" not in text, text
@@ -102,7 +102,7 @@ def test_any_file_written_whole_or_not_says_so_in_one_line(tmp_path: Path) -> No
     )
     text = said_by_child(lambda: checkpoint.save(tmp_path / "b", tiny_state(), {}), limit=4000)
     assert "b: cannot be written (File too large); what was saved before is kept" in text
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_may_not_be_written_is_found_before_work_begins(
@@ -136,7 +136,7 @@ def test_a_complete_cache_that_may_only_be_read_serves(
     (blobs / entry.sha256).write_bytes(save(tiny_state()))
     (snapshot / entry.file).symlink_to(Path("..", "..", "blobs", entry.sha256))
     for directory, _, _ in os.walk(cache):
-        os.chmod(directory, 0o555)
+        Path(directory).chmod(0o555)
     monkeypatch.setenv("OURGAN_WEIGHTS", "hub")
 
     def load() -> None:

@@ -40,7 +40,7 @@ def cost(path: Path) -> tuple[int, float, str]:
         os.write(says, f"{grown}\n{time.monotonic() - began}\n{text}".encode())
         os._exit(0)
     os.close(says)
-    with open(heard) as pipe:
+    with os.fdopen(heard) as pipe:
         grown, seconds, text = pipe.read().split("\n", 2)
     os.waitpid(child, 0)
     return int(grown), float(seconds), text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -95,4 +94,4 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_fault(photo: Photo, t
     with pytest.raises(TrainingError, match="loss is nan at scale 0") as caught, reported(tmp_path / "none"):
         made.step()
     assert REPORT not in str(caught.value)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

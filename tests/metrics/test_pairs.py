@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ def samples(photo: Photo) -> list[Tensor]:
 
 
 @pytest.fixture(params=["st_lpips", "lpips"])
-def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """LPIPS on random weights: not LPIPS, but the same arithmetic."""
     if request.param == "lpips":
         torch.manual_seed(0)
@@ -41,8 +41,8 @@ def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         trunk = SimpleNamespace(state_dict=state)
         monkeypatch.setattr(weights, "load", lambda name: trunk)
         lpips_network.cache_clear()
-        request.addfinalizer(lpips_network.cache_clear)
-    return str(request.param)
+    yield str(request.param)
+    lpips_network.cache_clear()
 
 
 def test_it_is_the_mean_of_the_plain_distances(

@@ -66,7 +66,7 @@ def test_paper_configuration_equals_the_oracle_on_a_photo(photo: Photo) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("height, width", [(24, 40), (16, 17), (29, 12), (8, 8), (5, 7)])
+@pytest.mark.parametrize(("height", "width"), [(24, 40), (16, 17), (29, 12), (8, 8), (5, 7)])
 @pytest.mark.parametrize("window", [4, 8])
 def test_small_network_equals_the_oracle(photo: Photo, height: int, width: int, window: int) -> None:
     network = small(window)
@@ -79,7 +79,7 @@ def test_small_network_equals_the_oracle(photo: Photo, height: int, width: int, 
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (1, 9), (4, 8)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (1, 9), (4, 8)])
 def test_images_too_small_for_one_reflection(photo: Photo, height: int, width: int) -> None:
     image = photo(width=64)[None, :, :height, :width]
     mirrored = torch.tensor([[0] * 8, [0, 1] * 4, [0, 1, 2, 1, 0, 1, 2, 1], [0, 1, 2, 3, 2, 1, 0, 1]])

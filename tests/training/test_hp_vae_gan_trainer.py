@@ -57,10 +57,7 @@ def test_a_step_changes_what_learns_and_nothing_else(photo: Photo, scale: int) -
         for name in before
         if not torch.equal(before[name], after[name])
     }
-    if IS_VAE[scale]:
-        expected = {"generator.encoder", "generator.decoder"}
-    else:
-        expected = {"discriminator"}
+    expected = {"generator.encoder", "generator.decoder"} if IS_VAE[scale] else {"discriminator"}
     if scale:
         expected.add(f"generator.refiners.{scale - 1}")
     assert changed == expected
@@ -149,10 +146,7 @@ def test_the_rate_falls_to_a_tenth_over_the_last_share(photo: Photo, share: floa
         rates = {group["lr"] for o in (trainer.optimizer, trainer.optimizer_d) for group in o.param_groups}
         assert len(rates) == 1
         factors.append(rates.pop() / 5e-4)
-    if share:
-        expected = [1.0] * 6 + [0.1 ** (k / 5) for k in (1, 2, 3, 4)]
-    else:
-        expected = [1.0] * 10
+    expected = [1.0] * 6 + [0.1 ** (k / 5) for k in (1, 2, 3, 4)] if share else [1.0] * 10
     assert factors == pytest.approx(expected)
     trainer.step()
     assert (trainer.scale, trainer.optimizer.param_groups[0]["lr"]) == (4, pytest.approx(5e-4))

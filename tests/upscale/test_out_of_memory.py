@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -167,10 +168,8 @@ def test_no_tile_is_pasted_twice() -> None:
     def usual(network: nn.Module) -> Tensor:
         pieces = []
         for tile, subregion in split(IMAGE, plan):
-            try:
+            with contextlib.suppress(RuntimeError):
                 made = trim(network(subregion[None])[0], tile, 4)
-            except RuntimeError:
-                pass
             pieces.append((tile, made))
         return concat(pieces, plan)
 

@@ -76,7 +76,7 @@ def test_paper_configuration_of_swinir() -> None:
     assert field.reach == 153
 
 
-@pytest.mark.parametrize("window, depths", [(4, (2, 1)), (8, (2,))])
+@pytest.mark.parametrize(("window", "depths"), [(4, (2, 1)), (8, (2,))])
 def test_theory_is_the_extent_of_the_gradient_at_every_place_in_a_window(
     window: int, depths: tuple[int, ...]
 ) -> None:
