@@ -123,8 +123,8 @@ class OurGAN(Enlarger):
         *,
         width: int | None = None,
         margin: int | None = None,
-        strengths: Sequence[float] | None = None,
-        start: tuple[int, Tensor] | None = None,
+        noise_scales: Sequence[float] | None = None,
+        inject_at: tuple[int, Tensor] | None = None,
         noise: Callable[[int, int, int, int], Tensor] | None = None,
     ) -> Tensor:
         """Draw a scene: (3, h, w) in [0, 1], step 1 only.
@@ -136,9 +136,10 @@ class OurGAN(Enlarger):
             margin: pixels drawn at the left and right beyond the scene and cut off. Zero padding makes the
                 outermost columns look different to the networks from all others, which shows as streaks;
                 None takes an eighth of the photo's width, 0 gives the scene as it was trained.
-            strengths: factor on the noise of each scale, 1 as trained.
-            start: (scale, image): begin at this scale, 1 or above, with `image` (3, h, w) in [0, 1] in place
-                of what the scales below would draw. Its border is continued by reflection into the margin.
+            noise_scales: factor on the noise of each scale, 1 as trained.
+            inject_at: (scale, image): begin at this scale, 1 or above, with `image` (3, h, w) in [0, 1] in
+                place of what the scales below would draw. Its border is continued by reflection into the
+                margin.
             noise: `noise(scale, channels, h, w)`, standard normal, in place of the seed's.
         """
         own = self.generator.sizes[-1][1]
@@ -147,18 +148,18 @@ class OurGAN(Enlarger):
                 f"width {width}: this model draws 16 to {own * MAX_WIDTH_FACTOR} pixels in step 1"
             )
         width, margin = width or own, own // MARGIN_SHARE if margin is None else margin
-        if start is not None:
-            scale, given = start
-            size = (self.generator.sizes[-1][0], width)
-            begun = resize(given, size).to(self.device)
+        if inject_at is not None:
+            scale, injected = inject_at
+            injected = resize(injected, (self.generator.sizes[-1][0], width)).to(self.device)
             padding = (min(margin, width - 1),) * 2 + (0, 0)
-            start = (scale, torch.nn.functional.pad(begun[None], padding, mode="reflect")[0] * 2 - 1)
+            padded = torch.nn.functional.pad(injected[None], padding, mode="reflect")[0]
+            inject_at = (scale, padded * 2 - 1)
             margin = padding[0]
         image = self.generator.draw(
             noise or scene_noise(seed, self.device),
             width=width + 2 * margin,
-            strengths=strengths,
-            start=start,
+            noise_scales=noise_scales,
+            inject_at=inject_at,
         )
         return image[0, :, :, margin : margin + width].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
 

@@ -1,4 +1,4 @@
-"""A scene that no seed draws: strengths, an image at a scale, a picture to be enlarged, and its watcher."""
+"""A scene that no seed draws: scaled noise, an image at a scale, a picture given, and its watcher."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURGAN_WEIGHTS", "package")
 
 
-def test_strengths_and_noise(model: OurGAN) -> None:
+def test_noise_scales_and_noise(model: OurGAN) -> None:
     scales = len(model.generator.sizes)
     plain = model.sample(5)
-    assert torch.equal(plain, model.sample(5, strengths=[1.0] * scales))
+    assert torch.equal(plain, model.sample(5, noise_scales=[1.0] * scales))
     assert torch.equal(plain, model.sample(9, noise=scene_noise(5)))
-    still = [model.sample(seed, strengths=[0.0] * scales) for seed in (5, 6)]
+    still = [model.sample(seed, noise_scales=[0.0] * scales) for seed in (5, 6)]
     assert torch.equal(*still) and not torch.equal(still[0], plain)
 
 
 def test_an_image_at_a_scale(model: OurGAN, photo) -> None:
     given = photo(width=32)
-    made = model.sample(5, start=(2, given))
+    made = model.sample(5, inject_at=(2, given))
     assert made.shape == model.sample(5).shape
-    assert not torch.equal(made, model.sample(5, start=(2, 1 - given)))
+    assert not torch.equal(made, model.sample(5, inject_at=(2, 1 - given)))
     # What is drawn below does not matter any more, and the image's size is that of no scale.
     other = [0.0, 0.0, *[1.0] * (len(model.generator.sizes) - 2)]
-    assert torch.equal(made, model.sample(5, start=(2, given), strengths=other))
-    with pytest.raises(ValueError, match="start at scale 0"):
-        model.sample(5, start=(0, given))
+    assert torch.equal(made, model.sample(5, inject_at=(2, given), noise_scales=other))
+    with pytest.raises(ValueError, match="inject_at scale 0"):
+        model.sample(5, inject_at=(0, given))
 
 
 def test_a_picture_in_place_of_the_seeds(model: OurGAN, photo, tmp_path: Path) -> None:

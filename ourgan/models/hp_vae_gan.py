@@ -186,33 +186,33 @@ class GlobalGenerator(nn.Module):
         normal: Callable[[int, int, int, int], Tensor],
         *,
         width: int | None = None,
-        strengths: Sequence[float] | None = None,
-        start: tuple[int, Tensor] | None = None,
+        noise_scales: Sequence[float] | None = None,
+        inject_at: tuple[int, Tensor] | None = None,
     ) -> Tensor:
         """Draw one scene, (1, 3, H, W) in [-1, 1], from the scales grown so far.
 
         Args:
             normal: `normal(scale, channels, h, w)` gives standard normal noise (channels, h, w).
             width: of the finished scene in pixels; the photo's own when None.
-            strengths: factor on the noise of each scale, 1 as trained.
-            start: (scale, image) begins at `scale`, 1 or above, with `image` (3, h, w) in [-1, 1] in place
-                of what the scales below would have drawn: of any size, it is reduced to theirs.
+            noise_scales: factor on the noise of each scale, 1 as trained.
+            inject_at: (scale, image) begins at `scale`, 1 or above, with `image` (3, h, w) in [-1, 1] in
+                place of what the scales below would have drawn: of any size, it is reduced to theirs.
 
-        Raises ValueError for a start at a scale that is not there.
+        Raises ValueError for an image injected at a scale that is not there.
         """
         last = len(self.refiners)
         widths = [w for _, w in self.sizes] if width is None else self.scale_widths(width)
-        factors = [1.0] * (last + 1) if strengths is None else list(strengths)
-        if start is None:
+        factors = [1.0] * (last + 1) if noise_scales is None else list(noise_scales)
+        if inject_at is None:
             first = 1
             latent = normal(0, self.config.latent_channels, self.sizes[0][0], widths[0])
             image = self.decode(factors[0] * latent.unsqueeze(0))
         else:
-            first, given = start
+            first, injected = inject_at
             if not 1 <= first <= last:
-                raise ValueError(f"start at scale {first}: this generator refines at 1 to {last}")
+                raise ValueError(f"inject_at scale {first}: this generator refines at 1 to {last}")
             size = (self.sizes[first - 1][0], widths[first - 1])
-            image = F.interpolate(given.unsqueeze(0), size, mode="bilinear", antialias=True)
+            image = F.interpolate(injected.unsqueeze(0), size, mode="bilinear", antialias=True)
         for scale in range(first, last + 1):
             noise = None
             if self.noisy(scale):

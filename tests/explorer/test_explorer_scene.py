@@ -207,7 +207,7 @@ def test_an_edit_is_handed_to_its_stage(toy: OurGAN) -> None:
     scene = Scene(seed=2)
     before = draw(toy, scene)
     edit = Edit("mirror", (0, 0, 80, 120), stage=2)
-    expected = toy.sample(2, start=(2, edit.apply(before)))
+    expected = toy.sample(2, inject_at=(2, edit.apply(before)))
     edited = dataclasses.replace(scene, edits=(edit,))
     assert torch.equal(draw(toy, edited), expected)
     assert torch.equal(harmonised(toy, scene, edit, before), expected)

@@ -39,7 +39,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     sample = OurGAN.sample
 
     def counted(self: OurGAN, seed: int = 0, **options: object) -> Tensor:
-        calls.append((seed, options.get("start") and options["start"][0]))
+        calls.append((seed, options.get("inject_at") and options["inject_at"][0]))
         return sample(self, seed, **options)
 
     monkeypatch.setattr(OurGAN, "sample", counted)

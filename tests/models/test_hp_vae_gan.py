@@ -164,18 +164,18 @@ def test_scene_noise_is_asked_for_where_the_equations_have_it() -> None:
 @pytest.mark.parametrize("scale", range(5))
 def test_the_strength_of_each_scale_acts_on_its_noise_alone(scale: int) -> None:
     generator = grown()
-    strengths = [1.0] * 5
-    assert torch.equal(draw(generator, strengths=strengths), draw(generator))
-    strengths[scale] = 0.0
-    silent = [*strengths]
-    assert not torch.equal(draw(generator, strengths=silent), draw(generator))
+    noise_scales = [1.0] * 5
+    assert torch.equal(draw(generator, noise_scales=noise_scales), draw(generator))
+    noise_scales[scale] = 0.0
+    silent = [*noise_scales]
+    assert not torch.equal(draw(generator, noise_scales=silent), draw(generator))
 
     def normal(at: int, channels: int, height: int, width: int) -> Tensor:
         noise = scene_noise(7)(at, channels, height, width)
         return torch.zeros_like(noise) if at == scale else noise
 
     with torch.no_grad():
-        assert torch.equal(draw(generator, strengths=silent), generator.draw(normal))
+        assert torch.equal(draw(generator, noise_scales=silent), generator.draw(normal))
 
 
 def test_the_noise_enters_with_its_amplitude_and_not_through_the_skip(photo: Photo) -> None:

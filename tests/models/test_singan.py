@@ -89,8 +89,8 @@ def test_a_scale_adds_to_the_enlarged_image_and_noise_enters_everywhere(photo: P
     torch.testing.assert_close(generator.refine(image, 2, noise), expected)
     drawn = generator.draw(scene_noise(1))
     for scale in range(4):
-        strengths = [float(s != scale) for s in range(4)]
-        assert not torch.equal(generator.draw(scene_noise(1), strengths=strengths), drawn)
+        noise_scales = [float(s != scale) for s in range(4)]
+        assert not torch.equal(generator.draw(scene_noise(1), noise_scales=noise_scales), drawn)
 
 
 # -- training -------------------------------------------------------------------------------------

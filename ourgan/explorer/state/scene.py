@@ -135,7 +135,7 @@ def unedited(model: OurGAN, scene: Scene) -> Tensor:
     """The scene's picture without its edits."""
     check(model, scene)
     return model.sample(
-        scene.seed, width=scene.width, strengths=scene.strengths or None, noise=scene.noise(model.device)
+        scene.seed, width=scene.width, noise_scales=scene.strengths or None, noise=scene.noise(model.device)
     )
 
 
@@ -148,9 +148,9 @@ def harmonised(model: OurGAN, scene: Scene, edit: Edit, image: Tensor) -> Tensor
     return model.sample(
         scene.seed,
         width=scene.width,
-        strengths=scene.strengths or None,
+        noise_scales=scene.strengths or None,
         noise=scene.noise(model.device),
-        start=(edit.stage, edit.apply(image)),
+        inject_at=(edit.stage, edit.apply(image)),
     )
 
 
