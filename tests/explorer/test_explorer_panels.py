@@ -104,7 +104,7 @@ def test_the_scene_follows_what_a_person_does(person: Person, toy: OurGAN, twin:
     person.set("coordinate", True)
     person.set("towards", 9)
     person.set("share", 5)
-    assert person.shows(toy, Scene(4, 320, towards=9, share=1 / 3))
+    assert person.shows(toy, Scene(4, 320, to_seed=9, fraction=1 / 3))
     for _ in range(5):
         person.press("undo")
     assert person.shows(toy, Scene(3)) and person.find("width").value == 1 and person.find("seed").value == 3
@@ -145,7 +145,7 @@ def test_the_gallery(person: Person, toy: OurGAN) -> None:
     assert len({bytes(data) for data in sheet.pictures}) == 12
     sheet._handle_custom_msg({"chosen": 0}, [])
     person.wait()
-    assert person.explorer.session.scene.fresh_from == 2
+    assert person.explorer.session.scene.resample_from == 2
 
 
 def test_an_edit_by_mouse_and_by_numbers(person: Person, toy: OurGAN, photo: Callable[..., Tensor]) -> None:
@@ -163,7 +163,7 @@ def test_an_edit_by_mouse_and_by_numbers(person: Person, toy: OurGAN, photo: Cal
     person.set("stage", 1)
     person.press("apply")
     (edit,) = person.explorer.session.scene.edits
-    assert (edit.operation, edit.box, edit.to, edit.stage) == ("duplicate", (10, 20, 50, 40), (90, 0), 1)
+    assert (edit.operation, edit.box, edit.to, edit.scale) == ("duplicate", (10, 20, 50, 40), (90, 0), 1)
     assert person.shows(toy, person.explorer.session.scene)
     person.set("to-x", 900)
     person.press("apply")

@@ -48,7 +48,7 @@ class Watcher:
 
 def test_a_rendering_is_that_of_its_picture(toy: OurGAN, tmp_path: Path) -> None:
     session = Session(toy, out=tmp_path / "made" / "here")
-    session.change(seed=2, width=40, edits=(Edit("mirror", (0, 0, 20, 90), stage=1),))
+    session.change(seed=2, width=40, edits=(Edit("mirror", (0, 0, 20, 90), scale=1),))
     found = Watcher(session, "1k", "../my scene!")
     assert found.end is not None and found.end[1] is None and not found.render.running()
     path = found.end[0]
@@ -84,15 +84,15 @@ def test_a_rendering_that_fails_says_why(toy: OurGAN, tmp_path: Path) -> None:
     with pytest.raises(OurganError, match="cannot be made"):
         Watcher(Session(toy, out=tmp_path / "file"), "1k")
     session = Session(toy, out=tmp_path)
-    session.change(edits=(Edit("mirror", (0, 0, 9, 9), stage=7),))
+    session.change(edits=(Edit("mirror", (0, 0, 9, 9), scale=7),))
     end = Watcher(session, "1k").end
-    assert end is not None and end[0] is None and "stages 1 to 2" in str(end[1])
+    assert end is not None and end[0] is None and "scales 1 to 2" in str(end[1])
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
 def test_a_way_between_seeds_as_a_moving_picture(toy: OurGAN, tmp_path: Path, kind: str) -> None:
     scenes = frames(Scene(1, 32), 5)
-    assert scenes[0] == Scene(1, 32) and scenes[-1] == Scene(1, 32, towards=5, share=1.0)
+    assert scenes[0] == Scene(1, 32) and scenes[-1] == Scene(1, 32, to_seed=5, fraction=1.0)
     pictures = [draw(toy, scene) for scene in scenes]
     path = save_animation(pictures, tmp_path, "1/5", kind)
     assert path == tmp_path / f"1-5.{kind}"

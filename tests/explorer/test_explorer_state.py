@@ -51,8 +51,8 @@ def test_what_was_drawn_is_kept(toy: OurGAN, drawn: list[tuple[object, ...]]) ->
     first = session.picture()
     session.change(seed=1)
     session.picture()
-    session.edit(Edit("mirror", (0, 0, 40, 40), stage=2))
-    session.edit(Edit("mirror", (40, 0, 40, 40), stage=1))
+    session.edit(Edit("mirror", (0, 0, 40, 40), scale=2))
+    session.edit(Edit("mirror", (40, 0, 40, 40), scale=1))
     edited = session.picture()
     # An edit costs one pass, and undoing it none.
     assert drawn == [(0, None), (1, None), (1, 2), (1, 1)]
@@ -60,7 +60,7 @@ def test_what_was_drawn_is_kept(toy: OurGAN, drawn: list[tuple[object, ...]]) ->
         session.picture()
     assert len(drawn) == 4 and session.picture() is first
     assert torch.equal(edited, draw(toy, Scene(seed=1, edits=(
-        Edit("mirror", (0, 0, 40, 40), stage=2), Edit("mirror", (40, 0, 40, 40), stage=1)))))  # fmt: skip
+        Edit("mirror", (0, 0, 40, 40), scale=2), Edit("mirror", (40, 0, 40, 40), scale=1)))))  # fmt: skip
 
 
 def test_undo_goes_back_step_by_step(toy: OurGAN) -> None:
@@ -69,14 +69,14 @@ def test_undo_goes_back_step_by_step(toy: OurGAN) -> None:
     session.change(seed=1)
     session.change(seed=1)  # nothing changes: nothing to undo
     session.set_width(2)
-    for share in (0.2, 0.4, 0.6):  # one slide
-        session.move(9, share)
-    session.set_strength(1, 3)
-    assert session.scene == Scene(1, 320, (1.0, 3.0, 1.0), towards=9, share=0.6)
+    for fraction in (0.2, 0.4, 0.6):  # one slide
+        session.move(9, fraction)
+    session.set_noise_scale(1, 3)
+    assert session.scene == Scene(1, 320, (1.0, 3.0, 1.0), to_seed=9, fraction=0.6)
     seen = []
     while session.undo():
         seen.append(session.scene)
-    assert seen == [Scene(1, 320, towards=9, share=0.6), Scene(1, 320), Scene(1), Scene(0)]
+    assert seen == [Scene(1, 320, to_seed=9, fraction=0.6), Scene(1, 320), Scene(1), Scene(0)]
     session.move(9, 0.5)
     session.undo()
     session.move(9, 0.5)  # a slide after an undo is one of its own
@@ -99,11 +99,11 @@ def test_width_and_strength(toy: OurGAN) -> None:
     for factor in (0.25, 4.5, float("nan")):
         with pytest.raises(SceneError, match="width factor"):
             session.set_width(factor)
-    session.set_strength(0, 0.5)
-    session.set_strength(0, 1)
+    session.set_noise_scale(0, 0.5)
+    session.set_noise_scale(0, 1)
     assert session.scene == Scene()  # as trained is as trained, however one came back to it
-    with pytest.raises(OurganError, match="strengths are"):
-        session.set_strength(0, -1)
+    with pytest.raises(OurganError, match="noise_scales are"):
+        session.set_noise_scale(0, -1)
 
 
 def test_a_wrong_edit_changes_nothing(toy: OurGAN) -> None:
@@ -134,19 +134,21 @@ def test_the_coordinate_is_a_twin_of_the_same_size(toy: OurGAN, twin: OurGAN) ->
 
 def test_pages_of_the_gallery(toy: OurGAN) -> None:
     session = Session(toy)
-    session.set_strength(1, 2)
-    strengths = session.scene.strengths
-    assert session.page("seeds", 1) == [Scene(seed, strengths=strengths) for seed in range(PAGE, 2 * PAGE)]
+    session.set_noise_scale(1, 2)
+    noise_scales = session.scene.noise_scales
+    assert session.page("seeds", 1) == [
+        Scene(seed, noise_scales=noise_scales) for seed in range(PAGE, 2 * PAGE)
+    ]
     assert session.page("seeds", -3) == session.page("seeds", 0)
     assert len(session.page("seeds", (2**31 - 1) // PAGE)) == 2**31 % PAGE
     assert session.page("seeds", 2**31) == []
     session.set_width(2)
     session.edit(Edit("mirror", (0, 0, 9, 9)))
-    like = session.page("like this", 0, stage=2)
-    assert {(s.seed, s.fresh_from, s.width, s.edits) for s in like} == {(0, 2, None, ())}
-    assert len({s.fresh_seed for s in like + session.page("like this", 1, stage=2)}) == 2 * PAGE
+    like = session.page("like this", 0, scale=2)
+    assert {(s.seed, s.resample_from, s.width, s.edits) for s in like} == {(0, 2, None, ())}
+    assert len({s.resample_seed for s in like + session.page("like this", 1, scale=2)}) == 2 * PAGE
     session.pick("like this", like[3])
-    assert session.scene.width == 320 and session.scene.fresh_seed == like[3].fresh_seed
+    assert session.scene.width == 320 and session.scene.resample_seed == like[3].resample_seed
     assert session.thumbnail(session.scene).shape == (3, 120, 160)
     with pytest.raises(OurganError, match="gallery of 'moods'"):
         session.page("moods", 0)

@@ -19,9 +19,9 @@ MILLISECONDS = 90
 FORMATS = ("gif", "webp")
 
 
-def frames(scene: Scene, towards: int) -> list[Scene]:
-    """The scenes on the way from the scene's seed to `towards`, both ends included."""
-    return [between(scene, towards, step / (FRAMES - 1)) for step in range(FRAMES)]
+def frames(scene: Scene, to_seed: int) -> list[Scene]:
+    """The scenes on the way from the scene's seed to `to_seed`, both ends included."""
+    return [between(scene, to_seed, step / (FRAMES - 1)) for step in range(FRAMES)]
 
 
 def save_animation(pictures: Sequence[Tensor], directory: Path, name: str, kind: str) -> Path:

@@ -1,4 +1,4 @@
-"""Rough changes to a small picture, to be harmonised by the stages above (SinGAN's editing)."""
+"""Rough changes to a small picture, to be harmonised by the scales above (SinGAN's editing)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Edit:
             "paste" lays `picture` into it, cut to its shape.
         box: (x, y, w, h), pixels of step 1; what lies outside the picture is cut off.
         to: (x, y) of the upper left corner where "move" and "duplicate" put it.
-        stage: scale of the first refiner that sees the result; the lower, the freer it is with it.
+        scale: that of the first refiner that sees the result; the lower, the freer it is with it.
         picture: PNG in base64, for "paste" alone.
     """
 
     operation: str
     box: tuple[int, int, int, int]
     to: tuple[int, int] = (0, 0)
-    stage: int = 3
+    scale: int = 3
     picture: str = ""
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Edit:
         self._places(height, width)
 
     def apply(self, image: Tensor) -> Tensor:
-        """The picture (3, H, W) in [0, 1] with the change, before any stage has seen it.
+        """The picture (3, H, W) in [0, 1] with the change, before any scale has refined it.
 
         Raises EditError as `check` does, and for a damaged picture.
         """

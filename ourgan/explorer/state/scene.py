@@ -21,6 +21,15 @@ MAX_SEED = 2**31 - 1
 MAX_STRENGTH = 100.0
 MAX_EDITS = 50
 SHORT = 400  # characters of a scene that still count as "one line of code"
+# Keys that earlier versions saved: favourites and files of JSON still have them.
+_EARLIER_SCENE = {
+    "strengths": "noise_scales",
+    "fresh_from": "resample_from",
+    "fresh_seed": "resample_seed",
+    "towards": "to_seed",
+    "share": "fraction",
+}
+_EARLIER_EDIT = {"stage": "scale"}
 
 Normal = Callable[[int, int, int, int], Tensor]
 
@@ -36,32 +45,32 @@ class Scene:
     Attributes:
         seed: of its noise, 0 to 2^31 - 1.
         width: in pixels of step 1; the photo's own when None.
-        strengths: factor on the noise of each scale, 0 to 100; as trained when empty.
-        fresh_from: scale from which the noise is that of `fresh_seed` ("more like this"); 0: nowhere.
-        towards: second seed, with `share` in [0, 1] the way to it; None: no second seed.
-        edits: changes made one after the other, each handed to the generator at its stage.
+        noise_scales: factor on the noise of each scale, 0 to 100; as trained when empty.
+        resample_from: scale from which the noise is that of `resample_seed` ("more like this"); 0: nowhere.
+        to_seed: second seed, with `fraction` in [0, 1] the way to it; None: no second seed.
+        edits: changes made one after the other, each handed to the generator at its scale.
     """
 
     seed: int = 0
     width: int | None = None
-    strengths: tuple[float, ...] = ()
-    fresh_from: int = 0
-    fresh_seed: int = 0
-    towards: int | None = None
-    share: float = 0.0
+    noise_scales: tuple[float, ...] = ()
+    resample_from: int = 0
+    resample_seed: int = 0
+    to_seed: int | None = None
+    fraction: float = 0.0
     edits: tuple[Edit, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("seed", "fresh_seed", "towards"):
+        for name in ("seed", "resample_seed", "to_seed"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= MAX_SEED:
                 raise ConfigError(f"{name} is {value}: use 0 to {MAX_SEED}")
-        if not all(0 <= factor <= MAX_STRENGTH for factor in self.strengths):
-            raise ConfigError(f"strengths are {self.strengths}: use 0 to {MAX_STRENGTH:g}")
-        if not 0 <= self.share <= 1:
-            raise ConfigError(f"share is {self.share}: use 0 to 1")
-        if self.fresh_from < 0:
-            raise ConfigError(f"fresh_from is {self.fresh_from}: use a scale, or 0 for none")
+        if not all(0 <= factor <= MAX_STRENGTH for factor in self.noise_scales):
+            raise ConfigError(f"noise_scales are {self.noise_scales}: use 0 to {MAX_STRENGTH:g}")
+        if not 0 <= self.fraction <= 1:
+            raise ConfigError(f"fraction is {self.fraction}: use 0 to 1")
+        if self.resample_from < 0:
+            raise ConfigError(f"resample_from is {self.resample_from}: use a scale, or 0 for none")
         if len(self.edits) > MAX_EDITS:
             raise ConfigError(f"{len(self.edits)} edits: {MAX_EDITS} at most; render it and begin from that")
 
@@ -78,9 +87,11 @@ class Scene:
             raise SceneError(f"not a scene in JSON: {error}") from None
         if not isinstance(table, dict) or not isinstance(table.get("edits", []), list):
             raise SceneError('not a scene: give an object such as {"seed": 7}')
-        edits = [edit if isinstance(edit, dict) else {} for edit in table.pop("edits", [])]
-        made = tuple(from_table(Edit, edit, f"edit {number}") for number, edit in enumerate(edits, 1))
-        return dataclasses.replace(from_table(cls, table, "scene"), edits=made)
+        plain = [
+            _rename(edit, _EARLIER_EDIT) if isinstance(edit, dict) else {} for edit in table.pop("edits", [])
+        ]
+        edits = tuple(from_table(Edit, edit, f"edit {number}") for number, edit in enumerate(plain, 1))
+        return dataclasses.replace(from_table(cls, _rename(table, _EARLIER_SCENE), "scene"), edits=edits)
 
     def to_code(self, model: str, file: str = "scene.json") -> str:
         """One line of Python that draws it with the model at `model`.
@@ -88,7 +99,7 @@ class Scene:
         `file`: where its JSON lies; read from there if the line would be too long otherwise.
         """
         loaded = f"OurGAN.from_pretrained({model!r})"
-        simple = {"seed", "width", "strengths"}
+        simple = {"seed", "width", "noise_scales"}
         table = _unusual(self)
         if table.keys() <= simple:
             options = "".join(f", {key}={getattr(self, key)!r}" for key in sorted(table.keys() - {"seed"}))
@@ -105,15 +116,15 @@ class Scene:
         Between two seeds it is cos(a) n + sin(a) n' with a from 0 to 90 degrees: independent normal values
         stay normal with variance 1 on that arc, on a straight line they would fade to 0.7 in the middle.
         """
-        first, fresh = scene_noise(self.seed, device), scene_noise(self.fresh_seed, device)
-        second = None if self.towards is None else scene_noise(self.towards, device)
-        angle = self.share * math.pi / 2
+        first, fresh = scene_noise(self.seed, device), scene_noise(self.resample_seed, device)
+        second = None if self.to_seed is None else scene_noise(self.to_seed, device)
+        angle = self.fraction * math.pi / 2
 
         def normal(scale: int, channels: int, height: int, width: int) -> Tensor:
             where = (scale, channels, height, width)
-            if self.fresh_from and scale >= self.fresh_from:
+            if self.resample_from and scale >= self.resample_from:
                 return fresh(*where)
-            if second is None or not self.share:
+            if second is None or not self.fraction:
                 return first(*where)
             return math.cos(angle) * first(*where) + math.sin(angle) * second(*where)
 
@@ -121,7 +132,7 @@ class Scene:
 
 
 def draw(model: OurGAN, scene: Scene) -> Tensor:
-    """The scene's picture of step 1, (3, h, w) in [0, 1]; edits take one more pass through the stages each.
+    """The scene's picture of step 1, (3, h, w) in [0, 1]; edits take one more pass through the scales each.
 
     Raises OurganError for a scene that does not suit the model, in one line.
     """
@@ -135,37 +146,46 @@ def unedited(model: OurGAN, scene: Scene) -> Tensor:
     """The scene's picture without its edits."""
     check(model, scene)
     return model.sample(
-        scene.seed, width=scene.width, noise_scales=scene.strengths or None, noise=scene.noise(model.device)
+        scene.seed,
+        width=scene.width,
+        noise_scales=scene.noise_scales or None,
+        noise=scene.noise(model.device),
     )
 
 
 def harmonised(model: OurGAN, scene: Scene, edit: Edit, image: Tensor) -> Tensor:
-    """`image` after one edit, redrawn from the edit's stage on with the scene's own noise."""
+    """`image` after one edit, redrawn from the edit's scale on with the scene's own noise."""
     check(model, scene)
     last = len(model.generator.refiners)
-    if not 1 <= edit.stage <= last:
-        raise SceneError(f"stage {edit.stage}: this model refines at stages 1 to {last}")
+    if not 1 <= edit.scale <= last:
+        raise SceneError(f"scale {edit.scale}: this model refines at scales 1 to {last}")
     return model.sample(
         scene.seed,
         width=scene.width,
-        noise_scales=scene.strengths or None,
+        noise_scales=scene.noise_scales or None,
         noise=scene.noise(model.device),
-        inject_at=(edit.stage, edit.apply(image)),
+        inject_at=(edit.scale, edit.apply(image)),
     )
 
 
-def between(scene: Scene, towards: int, share: float) -> Scene:
-    """The scene at `share` of the way from its seed to another; at 0, without a second seed."""
-    return dataclasses.replace(scene, towards=towards if share else None, share=share)
+def between(scene: Scene, to_seed: int, fraction: float) -> Scene:
+    """The scene at `fraction` of the way from its seed to another; at 0, without a second seed."""
+    return dataclasses.replace(scene, to_seed=to_seed if fraction else None, fraction=fraction)
 
 
 def check(model: OurGAN, scene: Scene) -> None:
-    """Raise SceneError for strengths that do not match the model's stages."""
+    """Raise SceneError for noise_scales that do not match the model's scales."""
     scales = len(model.generator.sizes)
-    if scene.strengths and len(scene.strengths) != scales:
+    if scene.noise_scales and len(scene.noise_scales) != scales:
         raise SceneError(
-            f"{len(scene.strengths)} strengths for a model of {scales} stages; give one for each"
+            f"{len(scene.noise_scales)} noise_scales for a model of {scales} scales; give one for each"
         )
+
+
+def _rename(table: dict[str, Any], earlier: dict[str, str]) -> dict[str, Any]:
+    """Return the table under today's keys; where both are given the earlier one stays, to be refused."""
+    new = {old: name for old, name in earlier.items() if name not in table}
+    return {new.get(key, key): value for key, value in table.items()}
 
 
 def _unusual(config: Any) -> dict[str, Any]:

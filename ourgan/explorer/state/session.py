@@ -108,10 +108,10 @@ class Session:
         """Change fields of the scene."""
         self.show(dataclasses.replace(self.scene, **fields))
 
-    def move(self, towards: int, share: float) -> None:
-        """Go to `share` of the way to another seed; one step to undo, however long one slides or plays."""
+    def move(self, to_seed: int, fraction: float) -> None:
+        """Go to `fraction` of the way to another seed; one step to undo, however long one slides or plays."""
         sliding, before = self._slid, self._before
-        self.show(between(self.scene, towards, share))
+        self.show(between(self.scene, to_seed, fraction))
         if sliding:
             self._before = before
         self._slid = True
@@ -130,11 +130,11 @@ class Session:
         width = round(self.own_width * factor)
         self.change(width=None if width == self.own_width else width)
 
-    def set_strength(self, scale: int, factor: float) -> None:
+    def set_noise_scale(self, scale: int, factor: float) -> None:
         """Set the factor on the noise of one scale; 1 is as trained."""
-        strengths = list(self.scene.strengths or (1.0,) * len(self.model.generator.sizes))
-        strengths[scale] = float(factor)
-        self.change(strengths=() if all(f == 1 for f in strengths) else tuple(strengths))
+        noise_scales = list(self.scene.noise_scales or (1.0,) * len(self.model.generator.sizes))
+        noise_scales[scale] = float(factor)
+        self.change(noise_scales=() if all(f == 1 for f in noise_scales) else tuple(noise_scales))
 
     def set_coordinate(self, on: bool) -> None:
         """Draw with the model that has the vertical coordinate, or with its twin; SceneError without one."""
@@ -160,23 +160,25 @@ class Session:
 
     # -- the gallery ------------------------------------------------------------------------------
 
-    def page(self, which: str, number: int, stage: int = 1) -> list[Scene]:
+    def page(self, which: str, number: int, scale: int = 1) -> list[Scene]:
         """The scenes of a page, counted from 0: of "seeds", "favourites" or "like this".
 
-        "like this": the scene shown, with fresh noise from `stage` on; at the coarser ones its own.
+        "like this": the scene shown, with fresh noise from `scale` on; at the coarser ones its own.
         """
         first = max(0, number) * PAGE
         if which == "favourites":
             return self.favourites.scenes()[first : first + PAGE]
         seeds = range(first, min(first + PAGE, MAX_SEED + 1))
         if which == "seeds":
-            return [Scene(seed=seed, strengths=self.scene.strengths) for seed in seeds]
+            return [Scene(seed=seed, noise_scales=self.scene.noise_scales) for seed in seeds]
         if which != "like this":
             raise OurganError(f"gallery of '{which}': use seeds, favourites or like this")
         # Not 0, 1, 2, ...: the fine noise of every scene's relatives would be the same.
         own = dataclasses.replace(self.scene, width=None, edits=())
         return [
-            dataclasses.replace(own, fresh_from=stage, fresh_seed=(own.seed + 7919 * (1 + seed)) % MAX_SEED)
+            dataclasses.replace(
+                own, resample_from=scale, resample_seed=(own.seed + 7919 * (1 + seed)) % MAX_SEED
+            )
             for seed in seeds
         ]
 

@@ -64,19 +64,19 @@ class Controls(Panel):
 
     @guarded
     def _set_strength(self, scale: int, factor: float) -> None:
-        self.session.set_strength(scale, factor)
+        self.session.set_noise_scale(scale, factor)
         self.desk.changed()
 
     @guarded
     def _as_trained(self) -> None:
-        self.session.change(strengths=())
+        self.session.change(noise_scales=())
         self.desk.changed()
 
     def sync(self) -> None:
         """Set the sliders to the scene's values."""
         self.width.value = self.session.width / self.session.own_width
         self.coordinate.value = self.session.coordinate
-        strengths = self.session.scene.strengths or (1.0,) * len(self.strengths)
+        strengths = self.session.scene.noise_scales or (1.0,) * len(self.strengths)
         for slider, factor in zip(self.strengths, strengths, strict=True):
             slider.value = factor
 
@@ -160,6 +160,6 @@ class Between(Panel):
     def sync(self) -> None:
         """Set the slider to the scene's place on the way."""
         scene: Scene = self.session.scene
-        self.share.value = round(scene.share * (FRAMES - 1)) if scene.towards is not None else 0
-        if scene.towards is not None:
-            self.towards.value = scene.towards
+        self.share.value = round(scene.fraction * (FRAMES - 1)) if scene.to_seed is not None else 0
+        if scene.to_seed is not None:
+            self.towards.value = scene.to_seed

@@ -94,7 +94,7 @@ class Gallery(Panel):
         self.fail(error)
 
     def _item(self, scene: Scene, kept: bool) -> dict[str, object]:
-        caption = f"noise {scene.fresh_seed}" if scene.fresh_from else f"seed {scene.seed}"
+        caption = f"noise {scene.resample_seed}" if scene.resample_from else f"seed {scene.seed}"
         own = self.session.scene
         shown = scene in (own, dataclasses.replace(own, width=None))
         return {"caption": caption, "alt": f"Sample, {caption}", "chosen": shown, "kept": kept}

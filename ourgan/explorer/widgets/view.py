@@ -38,7 +38,9 @@ class View(Panel):
 
     @guarded
     def _another(self) -> None:
-        self.session.change(seed=random.randrange(MAX_SEED), fresh_from=0, towards=None, share=0.0, edits=())
+        self.session.change(
+            seed=random.randrange(MAX_SEED), resample_from=0, to_seed=None, fraction=0.0, edits=()
+        )
         self.desk.changed()
 
     @guarded
@@ -81,10 +83,10 @@ class View(Panel):
 def described(scene: Scene, size: tuple[int, int]) -> str:
     """One sentence about a scene, for those who cannot see it and for tests."""
     text = f"Scene of seed {scene.seed}"
-    if scene.towards is not None:
-        text += f", {scene.share:.0%} of the way to seed {scene.towards}"
-    if scene.fresh_from:
-        text += f", fresh noise {scene.fresh_seed} from stage {scene.fresh_from}"
+    if scene.to_seed is not None:
+        text += f", {scene.fraction:.0%} of the way to seed {scene.to_seed}"
+    if scene.resample_from:
+        text += f", fresh noise {scene.resample_seed} from stage {scene.resample_from}"
     if scene.edits:
         text += f", {len(scene.edits)} edits"
     return f"{text}, {size[0]} x {size[1]} pixels"

@@ -34,7 +34,7 @@ def edit_sheet(before: Tensor, edit: Edit, after: Tensor) -> Image.Image:
     marked = Image.fromarray(to_uint8(before))
     x, y, w, h = edit.box
     ImageDraw.Draw(marked).rectangle((x, y, x + w - 1, y + h - 1), outline="white", width=2)
-    captions = ["the scene", f"{DONE[edit.operation]}, roughly", f"the generator, from stage {edit.stage}"]
+    captions = ["the scene", f"{DONE[edit.operation]}, roughly", f"the generator, from stage {edit.scale}"]
     return contact_sheet([from_uint8(np.asarray(marked)), edit.apply(before), after], 3, captions)
 
 
