@@ -8,10 +8,12 @@ import os
 import tomllib
 from pathlib import Path
 
-from ourgan._core.strict_toml import ConfigError, at_least, at_most, from_table, nearest, one_of
+from ourgan._core.strict_toml import ConfigError, at_least, at_most, from_dict, nearest, one_of
 
 GENERATORS = ("ourgan", "hp-vae-gan", "singan")  # of step 1
 BACKBONES = ("esrgan", "swinir")
+SIZES = {"1k": 1, "4k": 2, "16k": 3}  # of a picture: how many steps of x4 follow step 1
+METHODS = ("auto", "stream", "tile")  # of upscaling
 PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
 NOT_IN_SINGAN = (
     "vae_refinements",
@@ -333,4 +335,4 @@ def load_profile(name: str = "auto") -> Profile:
         ) from None
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the profile {path}: {error}") from None
-    return from_table(Profile, {"name": path.stem} | table, str(path))
+    return from_dict(Profile, {"name": path.stem} | table, str(path))

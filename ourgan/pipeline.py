@@ -17,17 +17,16 @@ from torch import Tensor
 
 from ourgan import hub
 from ourgan._core.devices import best_device
-from ourgan._core.errors import OurganError
-from ourgan.config import SuperResolutionConfig
+from ourgan._core.errors import OurganError, check_choice
+from ourgan.config import SIZES, SuperResolutionConfig
 from ourgan.io.canvas import Canvas, check_output
 from ourgan.io.model_dir import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
-from ourgan.io.pixels import digest
-from ourgan.io.read import resize, to_uint8
+from ourgan.io.pixels import digest, resize, to_uint8
 from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.upscale.crop import Box, crop
 from ourgan.upscale.margin import measured_context
 from ourgan.upscale.noise import scene_noise
-from ourgan.upscale.upscaler import SIZES, Enlarger, described, identity_of
+from ourgan.upscale.upscaler import Enlarger, described, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -201,8 +200,7 @@ class OurGAN(Enlarger):
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
         """
-        if size not in SIZES:
-            raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        check_choice("size", size, SIZES)
         if out is not None:
             check_output(out, overwrite=overwrite, resume=resume)
         started = time.monotonic()
@@ -261,8 +259,7 @@ class OurGAN(Enlarger):
 
         Raises OurganError for an unknown size, CropError for a window that is not within the picture.
         """
-        if size not in SIZES:
-            raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        check_choice("size", size, SIZES)
         with self._remembering:  # a deep zoom asks from a thread of its own
             scene = self._scene(seed, width, image)
             steps = []

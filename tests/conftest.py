@@ -44,10 +44,10 @@ def one_thread_from_the_start() -> None:
 @pytest.fixture
 def no_trunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The VGG16 of LPIPS where neither the Hub nor the package that carries it is at hand."""
-    known = weights.catalogue()
+    known = weights.read_registry()
     without = known | {"vgg16": dataclasses.replace(known["vgg16"], package=None)}
     monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    monkeypatch.setattr(weights, "catalogue", lambda: without)
+    monkeypatch.setattr(weights, "read_registry", lambda: without)
     lpips_network.cache_clear()
     yield
     lpips_network.cache_clear()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ourgan import config
-from ourgan._core.strict_toml import ConfigError, from_table, to_table
+from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.config import GlobalStructureConfig, Profile, load_profile
 
 OFFICIAL = (33, 41, 51, 65, 81, 102, 129, 162, 204, 256)  # of the public code, heights for 4096 x 2160:
@@ -20,7 +20,7 @@ OFFICIAL_HEIGHTS = (17, 21, 26, 34, 42, 53, 68, 85, 107, 135)
 
 def refused(table: dict[str, object], kind: type = GlobalStructureConfig) -> str:
     with pytest.raises(ConfigError) as caught:
-        from_table(kind, table, "my.toml")
+        from_dict(kind, table, "my.toml")
     text = str(caught.value)
     assert "\n" not in text
     assert text.startswith("my.toml")
@@ -74,21 +74,21 @@ def test_a_value_of_the_wrong_type_is_refused(key: str, value: object) -> None:
 )
 def test_a_value_out_of_range_is_refused(table: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        from_table(GlobalStructureConfig, table, "my.toml")
+        from_dict(GlobalStructureConfig, table, "my.toml")
 
 
 def test_whole_numbers_serve_as_fractions_and_lists_as_tuples() -> None:
-    made = from_table(GlobalStructureConfig, {"gradient_clip": 5, "betas": [0, 0.9]}, "my.toml")
+    made = from_dict(GlobalStructureConfig, {"gradient_clip": 5, "betas": [0, 0.9]}, "my.toml")
     assert (made.gradient_clip, made.betas) == (5.0, (0.0, 0.9))
     assert all(type(value) is float for value in (made.gradient_clip, *made.betas))
-    made = from_table(GlobalStructureConfig, {"iterations": list(range(1, 11))}, "my.toml")
+    made = from_dict(GlobalStructureConfig, {"iterations": list(range(1, 11))}, "my.toml")
     assert [made.stage_iterations(scale) for scale in range(10)] == list(range(1, 11))
 
 
 def test_a_configuration_survives_plain_data() -> None:
     for changes in ({}, {"iterations": [7] * 10, "betas": (0.0, 0.9), "coordinate_encoder": False}):
-        made = from_table(GlobalStructureConfig, changes, "my.toml")
-        assert from_table(GlobalStructureConfig, to_table(made), "my.toml") == made
+        made = from_dict(GlobalStructureConfig, changes, "my.toml")
+        assert from_dict(GlobalStructureConfig, to_dict(made), "my.toml") == made
 
 
 @pytest.mark.parametrize("name", config.PROFILES)

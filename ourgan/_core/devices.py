@@ -32,6 +32,11 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name under which configurations and records know a type, such as "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Convolutions and products in `dtype` while parameters stay float32; nothing for float32 itself."""
     return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)

@@ -30,6 +30,27 @@ class UnwritableError(OurganError, OSError):
 
 
 @contextlib.contextmanager
+def refuse_unwritable(
+    path: str | os.PathLike[str], advice: str, error_type: type[OurganError] = OurganError
+) -> Iterator[None]:
+    """Turn an OSError of the block into one line that names `path`, the system's reason and an advice.
+
+    Args:
+        path: what is written, as it is named in the line.
+        advice: what to do, after a semicolon; "choose another --out".
+        error_type: the class of the error that is raised instead.
+
+    Raises:
+        OurganError: where the block raises OSError; UnwritableError is one, too.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise error_type(f"{path}: cannot be written ({reason}); {advice}") from error
+
+
+@contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it over `path`.
 

@@ -17,7 +17,7 @@ class ConfigError(OurganError):
     """A configuration that cannot be used; names the key and the nearest valid one."""
 
 
-def from_table(kind: type[T], table: dict[str, Any], where: str) -> T:
+def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     """Build a (nested) frozen dataclass from plain data, strictly: keys, types and ranges."""
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(kind)
@@ -38,7 +38,7 @@ def from_table(kind: type[T], table: dict[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def to_table(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> dict[str, Any]:
     """The plain data of a configuration, as JSON and TOML hold it."""
     table: dict[str, Any] = dataclasses.asdict(config)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
@@ -48,7 +48,7 @@ def _converted(kind: Any, value: Any, where: str, key: str) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: '{key}' must be a section, not {value!r}")
-        return from_table(kind, value, f"{where}, [{key}]")  # type: ignore[arg-type]
+        return from_dict(kind, value, f"{where}, [{key}]")  # type: ignore[arg-type]
     if isinstance(value, list):
         value = tuple(float(v) if float in typing.get_args(kind) and type(v) is int else v for v in value)
     if kind is float and type(value) is int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import nearest, one_of, to_table
+from ourgan._core.strict_toml import nearest, one_of, to_dict
 from ourgan.benchmark.photo_sets import Photograph, PhotoSet, load_set, verified
 from ourgan.benchmark.samples import (
     SMOKE,
@@ -123,7 +123,7 @@ def identity(checked: Checked) -> dict[str, Any]:
     return {
         "photos": {photo.name: photo.sha256 for photo in checked.photos},
         "size": checked.plan.size,
-        "profile": to_table(load_profile(checked.profile)) if checked.profile else None,
+        "profile": to_dict(load_profile(checked.profile)) if checked.profile else None,
     }
 
 

@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan.io.read import read_image, resize
+from ourgan.io.pixels import resize
+from ourgan.io.read import read_image
 from ourgan.metrics.layout import distance_to_photo, diversity, row_colour_error
 from ourgan.metrics.lpips import MetricUnavailable
 from ourgan.metrics.pairs import mean_pairwise

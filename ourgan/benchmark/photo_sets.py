@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_table, nearest, one_of
+from ourgan._core.strict_toml import ConfigError, from_dict, nearest, one_of
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +116,9 @@ def load_set(name: str = "shipped") -> PhotoSet:
     listed = table.pop("photos", None)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise ConfigError(f"{path}: 'photos' must be a list of tables, with at least one")
-    manifest = from_table(_Manifest, table, str(path))
+    manifest = from_dict(_Manifest, table, str(path))
     photos = tuple(
-        from_table(Photograph, entry, f"{path}, photo {number}") for number, entry in enumerate(listed, 1)
+        from_dict(Photograph, entry, f"{path}, photo {number}") for number, entry in enumerate(listed, 1)
     )
     names = [photo.name for photo in photos]
     if twice := sorted({each for each in names if names.count(each) > 1}):

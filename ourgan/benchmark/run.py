@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ourgan._core import files
-from ourgan._core.devices import DTYPES, best_device, compute_dtype
+from ourgan._core.devices import best_device, compute_dtype, dtype_name
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import to_table
+from ourgan._core.strict_toml import to_dict
 from ourgan.benchmark.cache import digest
 from ourgan.benchmark.config import Checked, Plan, check, identity, released_weights
 from ourgan.benchmark.jobs import WORK, Picture, measurements
@@ -24,11 +24,10 @@ from ourgan.benchmark.samples import MODELS, Model, Scenes, open_models
 from ourgan.benchmark.table import Facts, Group, write_results
 from ourgan.benchmark.work import TRAINED
 from ourgan.cluster.jobs import Job, run_jobs
-from ourgan.config import SuperResolutionConfig
+from ourgan.config import SIZES, SuperResolutionConfig
 from ourgan.io.model_dir import STRUCTURE
 from ourgan.metrics.registry import METRICS
 from ourgan.upscale.networks import fine_tuned_file
-from ourgan.upscale.upscaler import SIZES
 
 log = logging.getLogger(__name__)
 
@@ -205,14 +204,14 @@ def _enlargement(checked: Checked, photo: Photograph, backbone: str) -> Enlargem
     else:
         settings, directory = best.super_resolution, str(best.directory)
     dtype = compute_dtype(settings.dtype, best_device())
-    name = next(name for name, known in DTYPES.items() if known == dtype)
+    name = dtype_name(dtype)
     settings = dataclasses.replace(settings, dtype=name)
     released = "" if len(tuned) == len(steps) else released_weights(backbone, settings.weights)
     weights = {
         str(s): files.sha256(Path(directory) / fine_tuned_file(s)) if s in tuned else released for s in steps
     }
     kind = "fine-tuned" if len(tuned) == len(steps) else "partly fine-tuned" if tuned else "released"
-    return Enlargement(directory, to_table(settings), weights, kind)
+    return Enlargement(directory, to_dict(settings), weights, kind)
 
 
 def _pictures(checked: Checked, scenes: Scenes, enlargement: Enlargement) -> list[Picture]:

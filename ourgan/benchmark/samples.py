@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import nearest, to_table
+from ourgan._core.strict_toml import nearest, to_dict
 from ourgan.benchmark import paper
 from ourgan.benchmark.cache import digest
 from ourgan.benchmark.photo_sets import Photograph
@@ -67,7 +67,7 @@ def open_model(directory: Path, name: str = "") -> Model:
         )
     config = held.generator.config
     drawn_by = [
-        to_table(config),
+        to_dict(config),
         held.generator.aspect_ratio,
         held.generator.noise_amplitudes,
         files.sha256(directory / STRUCTURE),

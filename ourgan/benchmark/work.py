@@ -18,15 +18,16 @@ from torch import Tensor
 
 from ourgan._core import files
 from ourgan._core.devices import best_device
-from ourgan._core.strict_toml import from_table
+from ourgan._core.strict_toml import from_dict
 from ourgan.benchmark.cache import write_cell
-from ourgan.config import SuperResolutionConfig, load_profile
+from ourgan.config import SIZES, SuperResolutionConfig, load_profile
 from ourgan.io.model_dir import ModelFacts, read_model
-from ourgan.io.read import read_image, write_image
+from ourgan.io.pixels import write_image
+from ourgan.io.read import read_image
 from ourgan.metrics import registry
 from ourgan.pipeline import OurGAN
 from ourgan.training.train import train_model
-from ourgan.upscale.upscaler import SIZES, Enlarger
+from ourgan.upscale.upscaler import Enlarger
 
 TRAINED = "trained.json"  # the last file of a training that is complete
 
@@ -121,7 +122,7 @@ def _alone(out: str) -> Iterator[bool]:
 @functools.lru_cache(maxsize=1)
 def _enlarger(directory: str, super_resolution: str) -> Enlarger:
     """Kept for the next picture: most have the same."""
-    settings = from_table(SuperResolutionConfig, json.loads(super_resolution), "the job")
+    settings = from_dict(SuperResolutionConfig, json.loads(super_resolution), "the job")
     steps = read_model(Path(directory)).steps if directory else {}
     return Enlarger(settings, steps, Path(directory) if directory else None, best_device(), ModelFacts())
 

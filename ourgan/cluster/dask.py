@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_table, one_of
+from ourgan._core.strict_toml import ConfigError, from_dict, one_of
 from ourgan.cluster.jobs import ClusterError, Job, execute
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def read_cluster(where: str) -> tuple[ClusterConfig, dict[str, Any]]:
     arguments = table.pop("arguments", {})
     if not isinstance(arguments, dict):
         raise ConfigError(f"{path}: 'arguments' must be a section, not {arguments!r}")
-    config = from_table(ClusterConfig, table, str(path))
+    config = from_dict(ClusterConfig, table, str(path))
     files = {name: str(path.parent / file) for name, file in vars(config.tls).items() if file}
     for file in files.values():
         if not Path(file).is_file():

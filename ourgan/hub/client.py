@@ -6,6 +6,7 @@ The Hub's client is imported by what uses it, never with this module: `import ou
 from __future__ import annotations
 
 import errno
+import os
 import re
 import threading
 import time
@@ -88,8 +89,8 @@ def is_inside(name: str) -> bool:
     return not ({"", ".", ".."} & set(parts)) and ":" not in parts[0] and "\0" not in name
 
 
-def cache_directory(cache: str | Path | None) -> Path:
-    """`cache`, or the directory that the Hub's client is set to use."""
+def hub_cache(cache: str | os.PathLike[str] | None) -> Path:
+    """Return `cache`, or the directory that the Hub's client is set to use, as an absolute path."""
     from huggingface_hub import constants
 
     return Path(cache or constants.HF_HUB_CACHE).expanduser().resolve()

@@ -18,8 +18,8 @@ from ourgan.hub.client import (
     HubUnreachable,
     ask,
     broken,
-    cache_directory,
     check_name,
+    hub_cache,
     is_inside,
     refusal,
 )
@@ -55,7 +55,7 @@ def download_model(
 
     check_name(repository)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    directory = cache_directory(cache if cache is None else Path(cache))
+    directory = hub_cache(cache)
     if revision and COMMIT.fullmatch(revision) and (found := _cached(repository, revision, directory)):
         return found
     api = HfApi(endpoint=endpoint)

@@ -11,8 +11,8 @@ from ourgan.hub.client import (
     HubUnreachable,
     ask,
     broken,
-    cache_directory,
     check_name,
+    hub_cache,
     said,
 )
 
@@ -36,7 +36,7 @@ def download_images(
 
     check_name(repository)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    directory = cache_directory(cache if cache is None else Path(cache))
+    directory = hub_cache(cache)
     api = HfApi(endpoint=endpoint)
     try:
         info = ask(lambda: api.dataset_info(repository, revision=revision, timeout=PATIENCE), endpoint)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from ourgan import weights
 from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_table, one_of, to_table
+from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
 from ourgan.config import GENERATORS, GlobalStructureConfig, SinGANConfig, SuperResolutionConfig
 from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.models.singan import SinGAN
@@ -118,10 +118,10 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
         "ourgan": provenance.record()["ourgan"],
         "aspect_ratio": generator.aspect_ratio,
         "noise_amplitudes": generator.noise_amplitudes,
-        "global_structure": to_table(generator.config),
-        "super_resolution": to_table(contents.super_resolution),
-        "facts": to_table(contents.facts),
-        "steps": {str(step): to_table(facts) for step, facts in sorted(contents.steps.items())},
+        "global_structure": to_dict(generator.config),
+        "super_resolution": to_dict(contents.super_resolution),
+        "facts": to_dict(contents.facts),
+        "steps": {str(step): to_dict(facts) for step, facts in sorted(contents.steps.items())},
     }
     files.write_json(directory / "config.json", table)
 
@@ -129,12 +129,12 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
 def _contents(table: dict[str, Any], path: Path) -> Contents:
     if table["format"] not in FORMATS:
         raise ModelError(f"{path}: format {table['format']}, this version reads 1 and 2; update ourgan")
-    super_resolution = from_table(SuperResolutionConfig, table["super_resolution"], str(path))
-    if super_resolution.weights not in ("auto", *weights.catalogue()):
+    super_resolution = from_dict(SuperResolutionConfig, table["super_resolution"], str(path))
+    if super_resolution.weights not in ("auto", *weights.read_registry()):
         # A file's path there would let a foreign model choose what is read here.
         raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
     steps = {
-        int(step): from_table(StepFacts, facts, str(path)) for step, facts in table.get("steps", {}).items()
+        int(step): from_dict(StepFacts, facts, str(path)) for step, facts in table.get("steps", {}).items()
     }
     if not steps.keys() <= {2, 3, 4}:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
@@ -145,7 +145,7 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
     for _ in amplitudes[1:]:
         generator.grow()
     generator.noise_amplitudes = amplitudes
-    return Contents(generator, super_resolution, from_table(ModelFacts, table["facts"], str(path)), steps)
+    return Contents(generator, super_resolution, from_dict(ModelFacts, table["facts"], str(path)), steps)
 
 
 def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
@@ -158,8 +158,8 @@ def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from None
     if name == "singan":
-        return SinGAN(from_table(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
-    config = from_table(GlobalStructureConfig, table["global_structure"], str(path))
+        return SinGAN(from_dict(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
+    config = from_dict(GlobalStructureConfig, table["global_structure"], str(path))
     return GlobalGenerator(config, aspect_ratio)
 
 

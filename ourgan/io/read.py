@@ -14,21 +14,9 @@ from torch import Tensor
 
 from ourgan.io.colour import to_srgb
 from ourgan.io.decode import Decoded, decode
-from ourgan.io.pillow_limits import ImageError, open_own_output
-from ourgan.io.pixels import contact_sheet, from_uint8, preview, pyramid, resize, to_uint8, write_image
+from ourgan.io.pillow_limits import ImageError
 
-__all__ = [
-    "ImageError",
-    "contact_sheet",
-    "from_uint8",
-    "open_own_output",
-    "preview",
-    "pyramid",
-    "read_image",
-    "resize",
-    "to_uint8",
-    "write_image",
-]
+__all__ = ["ImageError", "read_image"]
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.io.read import from_uint8, read_image, to_uint8
+from ourgan.io.pixels import from_uint8, to_uint8
+from ourgan.io.read import read_image
 from ourgan.metrics.lpips import lpips_network
 from ourgan.metrics.st_lpips import SMALLEST, TILE, st_lpips_network, tiles
 from ourgan.metrics.streaming_features import Stage, in_bands, perceptual_stages

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ourgan.io.read import read_image, resize
+from ourgan.io.pixels import resize
+from ourgan.io.read import read_image
 from ourgan.metrics.layout import distance_to_photo, row_colour_error, row_distribution_distance
 from ourgan.metrics.lpips import MetricUnavailable, lpips_network
 from ourgan.metrics.pairs import pairwise

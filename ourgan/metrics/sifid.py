@@ -13,7 +13,6 @@ import functools
 import hashlib
 import importlib.metadata
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ourgan._core.caches import cache_directory
 from ourgan._core.errors import OurganError
 from ourgan._core.files import atomic_path
 from ourgan.metrics.frechet import Statistics, frechet_distance, summed
@@ -149,7 +149,7 @@ def _remembered(photo: Tensor, extractor: Extractor) -> Statistics:
     digest = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
     digest.update(photo.detach().cpu().float().contiguous().numpy().data)
     key = digest.hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ourgan" / "statistics"
+    cache = cache_directory() / "statistics"
     found = _known.pop(key, None) or _read(cache / f"{key}.safetensors", extractor.channels)
     if found is None:
         found = extracted(photo, extractor)

@@ -17,8 +17,7 @@ from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
 from ourgan.io.model_dir import StepFacts
-from ourgan.io.pixels import digest
-from ourgan.io.read import resize
+from ourgan.io.pixels import digest, resize
 from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.run import training_minutes
 from ourgan.training.super_resolution import SuperResolutionTrainer

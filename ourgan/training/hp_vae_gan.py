@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ourgan._core.devices import compute_dtype
-from ourgan._core.strict_toml import to_table
+from ourgan._core.devices import compute_dtype, dtype_name
+from ourgan._core.strict_toml import to_dict
 from ourgan.config import GlobalStructureConfig
 from ourgan.io.pixels import digest, pyramid
 from ourgan.models.hp_vae_gan import Discriminator, GlobalGenerator
@@ -311,7 +311,7 @@ class GlobalStructureTrainer:
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
         return {
-            "config": to_table(self.config) | {"dtype": str(self.dtype).removeprefix("torch.")},
+            "config": to_dict(self.config) | {"dtype": dtype_name(self.dtype)},
             "seed": self.seed,
             "sizes": [list(size) for size in self.generator.sizes],
             "photo": digest(self.photos[-1]),

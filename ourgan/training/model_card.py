@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ourgan._core import files
-from ourgan.io.read import contact_sheet, resize
+from ourgan.io.pixels import contact_sheet, resize
 from ourgan.metrics.layout import distance_to_photo, diversity, row_colour_error
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ourgan._core.devices import autocast, compute_dtype
-from ourgan._core.strict_toml import to_table
+from ourgan._core.devices import autocast, compute_dtype, dtype_name
+from ourgan._core.strict_toml import to_dict
 from ourgan.config import SuperResolutionTraining
 from ourgan.metrics.st_lpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
@@ -219,7 +219,7 @@ class SuperResolutionTrainer:
         """What must be equal for a checkpoint to be continued."""
         return {
             "backbone": self.backbone,
-            "config": to_table(self.config) | {"dtype": str(self.dtype).removeprefix("torch.")},
+            "config": to_dict(self.config) | {"dtype": dtype_name(self.dtype)},
             "seed": self.seed,
             "perceptual": self.perceptual.trunk_name,
             **self._extra,

@@ -147,7 +147,7 @@ def _check_steps(photo: Tensor, path: Path, settings: SuperResolutionConfig, pro
 
 def _portable(settings: SuperResolutionConfig) -> SuperResolutionConfig:
     """Without a file of weights, which a model directory does not carry along."""
-    known = settings.released in released.catalogue()
+    known = settings.released in released.read_registry()
     return settings if known else dataclasses.replace(settings, weights="auto")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ourgan._core import files
+from ourgan._core.caches import cache_directory
 from ourgan.io.pixels import digest
 from ourgan.upscale.networks import Network
 from ourgan.upscale.receptive_field import theoretical
@@ -38,7 +38,7 @@ def measured_context(
     reach = theoretical(network).reach
     if not tolerance > 0:
         return reach
-    store = store or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ourgan" / STORE
+    store = store or cache_directory() / STORE
     # The image counts as much as the weights: with x4plus, one asks for 40 pixels and another for 88.
     drawn = digest(image)
     key = f"{sha256} {drawn} {tolerance:g}"

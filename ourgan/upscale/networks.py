@@ -33,7 +33,7 @@ def starting_network(settings: SuperResolutionConfig) -> tuple[Network, weights.
     released weights of the other backbone.
     """
     name, backbone = settings.released, settings.backbone
-    entry = weights.catalogue().get(name)
+    entry = weights.read_registry().get(name)
     if entry is None and not Path(name).suffix:
         weights.load(name)  # says which names there are
     if entry is None:

@@ -21,15 +21,16 @@ import numpy as np
 import torch
 
 from ourgan._core import files
-from ourgan._core.devices import DTYPES
-from ourgan._core.errors import OurganError
+from ourgan._core.devices import dtype_name
+from ourgan._core.errors import OurganError, check_choice
 from ourgan.cluster.jobs import Job, run_jobs
+from ourgan.config import SIZES
 from ourgan.io.canvas import Canvas, check_output
 from ourgan.io.model_dir import STRUCTURE
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.schedule import Step, Way, choose_ways, rendered
-from ourgan.upscale.upscaler import SIZES, described, identity_of
+from ourgan.upscale.upscaler import described, identity_of
 
 FUNCTION = "ourgan.upscale.parts:make_rows"
 
@@ -52,8 +53,7 @@ def synthesize_spread(
     `cluster`, `workers`: see `ourgan.cluster.jobs.run_jobs`. Raises OurganError as `synthesize` does.
     """
     out, directory = Path(out).resolve(), Path(model).resolve()
-    if size not in SIZES:
-        raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+    check_choice("size", size, SIZES)
     check_output(out, overwrite=overwrite)
     whole = OurGAN.from_pretrained(directory)
     scene = whole.sample(seed, width=width)
@@ -62,7 +62,7 @@ def synthesize_spread(
     if not 1 <= parts <= height:
         raise OurganError(f"parts {parts}: use 1 to {height}, the picture's rows")
     ways = _ways(whole, size, scene.shape[1], scene.shape[2])
-    dtype = next(name for name, known in DTYPES.items() if known == ways[-1].step.dtype)
+    dtype = dtype_name(ways[-1].step.dtype)
     record = whole.record(seed=seed, size=size, methods=[described(way) for way in ways])
     identity = identity_of(record, scene)
     known_by = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

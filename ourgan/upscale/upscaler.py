@@ -15,9 +15,9 @@ from tqdm.auto import tqdm
 from ourgan import weights
 from ourgan._core import provenance
 from ourgan._core.devices import compute_dtype
-from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import to_table
-from ourgan.config import SuperResolutionConfig
+from ourgan._core.errors import check_choice
+from ourgan._core.strict_toml import to_dict
+from ourgan.config import METHODS, SIZES, SuperResolutionConfig
 from ourgan.io.model_dir import ModelError, ModelFacts, StepFacts
 from ourgan.io.pixels import digest
 from ourgan.upscale.networks import Network, fine_tuned_file, fine_tuned_network, starting_network
@@ -27,8 +27,6 @@ from ourgan.upscale.tiles import TilePlan
 
 log = logging.getLogger(__name__)
 
-METHODS = ("auto", "stream", "tile")
-SIZES = {"1k": 1, "4k": 2, "16k": 3}  # steps of x4 after step 1
 # What is taken beside the activations of steps 2 to 4. On a CPU, measured at 16K: torch with its libraries
 # (0.5 GiB), weights, step 1, a row of tiles, and what the allocator does not give back. On a GPU: weights,
 # step 1 and the driver's context, an assumption, measured nowhere yet.
@@ -126,8 +124,7 @@ class Enlarger:
         memory_budget: int | None,
         overlap: int | None = None,
     ) -> list[Way]:
-        if method not in METHODS:
-            raise OurganError(f"method '{method}': use one of {', '.join(METHODS)}")
+        check_choice("method", method, METHODS)
         ways, why = choose_ways(
             [self._step(step) for step in steps],
             height,
@@ -164,8 +161,8 @@ class Enlarger:
         used = {step: self.network(step)[1] for step in range(2, SIZES[size] + 2)}
         return provenance.record(
             device=str(self.device),
-            model=to_table(self.facts),
-            super_resolution=to_table(self.super_resolution),
+            model=to_dict(self.facts),
+            super_resolution=to_dict(self.super_resolution),
             weights={
                 f"step {step}": {"name": found.name, "source": found.source, "sha256": found.sha256}
                 for step, found in used.items()

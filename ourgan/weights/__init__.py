@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ourgan.weights.checks import Weights, build
-from ourgan.weights.registry import Package, Released, WeightsError, catalogue
+from ourgan.weights.registry import Package, Released, WeightsError, read_registry
 from ourgan.weights.sources import find, from_file, from_hub, from_package
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ __all__ = [
     "Released",
     "Weights",
     "WeightsError",
-    "catalogue",
     "find",
     "from_file",
     "from_hub",
     "from_package",
     "load",
     "network",
+    "read_registry",
 ]
 
 DEFAULT = "realesrgan-x4plus"
@@ -64,7 +64,7 @@ def network(
 
 
 def _entry(name: str) -> Released:
-    entries = catalogue()
+    entries = read_registry()
     if name not in entries:
         raise WeightsError(f"no released weights are called {name!r}; there are: {', '.join(entries)}")
     return entries[name]

@@ -62,13 +62,13 @@ class Released:
         return f"{command} --revision {self.revision}" if self.revision else command
 
 
-def catalogue() -> dict[str, Released]:
+def read_registry() -> dict[str, Released]:
     """The entries of `registry.toml` by name."""
     return parse(importlib.resources.files("ourgan.weights").joinpath("registry.toml").read_text("utf-8"))
 
 
 def parse(text: str) -> dict[str, Released]:
-    """The entries of a catalogue's text by name.
+    """The entries of a registry's text by name.
 
     Raises WeightsError for a revision that is not a commit: what a branch name means can change, and
     with it every figure.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ourgan._core.files import sha256
-from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, cache_directory, quoted
+from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, hub_cache, quoted
 from ourgan.weights.checks import Weights, checked, logger, read
 from ourgan.weights.convert import flax, ncnn
 from ourgan.weights.registry import Released, WeightsError
@@ -113,11 +113,11 @@ def from_hub(
 ) -> Weights:
     """Load `entry` from the Hub's cache or from the Hub, verified by SHA-256.
 
-    Where the catalogue knows no checksum the Hub's own is used, and `source` and the log say so. A file
+    Where the registry knows no checksum the Hub's own is used, and `source` and the log say so. A file
     that differs is moved out of the cache and fetched once more; if the second differs too, WeightsError
     names both checksums.
     """
-    directory = cache_directory(cache if cache is None else Path(cache))
+    directory = hub_cache(cache)
     fetched = _cached(entry, directory) or _download(entry, endpoint, directory)
     wanted = entry.sha256 or fetched.named
     if (first := sha256(fetched.path)) != wanted:
@@ -189,7 +189,7 @@ def _ask_hub(entry: Released, endpoint: str) -> str:
         raise _Unavailable(f"{endpoint} does not answer as the Hub does for {entry.repository}")
     named = answer.etag if SHA256.fullmatch(answer.etag or "") else ""
     if not entry.sha256 and not named:
-        raise _Unavailable(f"neither the catalogue nor the Hub has a sha256 of {entry.file}")
+        raise _Unavailable(f"neither the registry nor the Hub has a sha256 of {entry.file}")
     return named or ""
 
 

@@ -20,7 +20,7 @@ from ourgan.benchmark import samples as samples_module
 from ourgan.benchmark.photo_sets import load_set
 from ourgan.cli import main
 from ourgan.cluster import jobs
-from ourgan.io.read import write_image
+from ourgan.io.pixels import write_image
 from ourgan.metrics.registry import METRICS
 
 TINY = """

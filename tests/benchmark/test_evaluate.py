@@ -12,7 +12,8 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.benchmark.evaluate import evaluate
 from ourgan.cli import main
-from ourgan.io.read import read_image, write_image
+from ourgan.io.pixels import write_image
+from ourgan.io.read import read_image
 from ourgan.metrics.lpips import lpips_network
 from ourgan.metrics.pairs import mean_pairwise
 from ourgan.metrics.sifid import si_fd

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from toy import toy_model
 
 from ourgan.io.canvas import save_picture
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
 
 CELLS = [

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from people import KERNEL, PATIENCE, idle, open_notebook, picture_of, run_all, settled
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
 
 NOTEBOOK = servers.ROOT / "notebooks" / "07_explorer.ipynb"

@@ -23,7 +23,7 @@ from ourgan._core.errors import OurganError
 from ourgan.explorer import Explorer, Scene
 from ourgan.explorer.state.scene import draw
 from ourgan.explorer.widgets.base import Panel, all_within, guarded
-from ourgan.io.read import from_uint8, to_uint8
+from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.pipeline import OurGAN
 
 Until = Callable[[Callable[[], object]], None]

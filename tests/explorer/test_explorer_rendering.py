@@ -20,7 +20,7 @@ from ourgan.explorer.state.rendering import Cancelled, Render, mark
 from ourgan.explorer.state.scene import Scene, draw
 from ourgan.explorer.state.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
 from ourgan.explorer.state.session import Session
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
 from ourgan.reproduce.figures.explorer import edit_sheet, rough_picture, seam_sheet
 

@@ -26,7 +26,8 @@ from ourgan.explorer.state.scene import Scene, SceneError, draw
 from ourgan.explorer.state.session import MAX_UNDO, PAGE, Session
 from ourgan.explorer.state.uploads import MAX_BYTES, free_path, picture_from, safe_name
 from ourgan.explorer.state.worker import Worker, into_this_loop
-from ourgan.io.read import ImageError, to_uint8
+from ourgan.io.pixels import to_uint8
+from ourgan.io.read import ImageError
 from ourgan.pipeline import OurGAN
 
 Until = Callable[[Callable[[], object]], None]

@@ -25,7 +25,7 @@ from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSourc
 from ourgan.explorer.deep_zoom.worker import TileWorker
 from ourgan.explorer.state.cache import Cache
 from ourgan.io.canvas import save_picture
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.io.tiff import Pixels, half_size
 from ourgan.pipeline import OurGAN
 

@@ -11,7 +11,7 @@ from hub.server import Hub, serve
 from torch import Tensor
 
 from ourgan.hub import HubError, HubUnreachable, download_images
-from ourgan.io.read import write_image
+from ourgan.io.pixels import write_image
 from ourgan.training.patches import FolderPatches
 
 NAME = "someone/pictures"

@@ -20,7 +20,8 @@ from PIL import Image, ImageCms
 from ourgan._core.errors import OurganError
 from ourgan._core.files import sha256
 from ourgan.io.canvas import check_output, save_picture
-from ourgan.io.read import read_image, to_uint8
+from ourgan.io.pixels import to_uint8
+from ourgan.io.read import read_image
 from ourgan.io.tiff import half_size
 
 PHOTO = Path(__file__).parents[2] / "data/photos/picos-de-europa.jpg"

@@ -11,17 +11,8 @@ from pictures import PHOTO, expected
 from PIL import Image
 
 from ourgan.io import pixels
-from ourgan.io.read import (
-    ImageError,
-    contact_sheet,
-    from_uint8,
-    preview,
-    pyramid,
-    read_image,
-    resize,
-    to_uint8,
-    write_image,
-)
+from ourgan.io.pixels import contact_sheet, from_uint8, preview, pyramid, resize, to_uint8, write_image
+from ourgan.io.read import ImageError, read_image
 
 
 @pytest.fixture(scope="module")

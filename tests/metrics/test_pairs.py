@@ -16,7 +16,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from ourgan import weights
 from ourgan._core.errors import OurganError
-from ourgan.io.read import write_image
+from ourgan.io.pixels import write_image
 from ourgan.metrics import pairs
 from ourgan.metrics.lpips import MetricUnavailable, lpips, lpips_network
 from ourgan.metrics.pairs import mean_pairwise, pairwise

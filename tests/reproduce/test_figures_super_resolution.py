@@ -10,7 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 from torch import Tensor
 
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 from ourgan.reproduce.figures.super_resolution import (
     comparison,
     degradations,

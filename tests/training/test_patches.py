@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.io.read import write_image
+from ourgan.io.pixels import write_image
 from ourgan.training import patches
 from ourgan.training.degradation import bicubic_downscale
 from ourgan.training.patches import FolderPatches, PhotoPatches, stream

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from training_child import Calls
 
-from ourgan._core.strict_toml import from_table
+from ourgan._core.strict_toml import from_dict
 from ourgan.config import GlobalStructureConfig
 from ourgan.training import checkpoint
 from ourgan.training.interrupt import deferred
@@ -58,7 +58,7 @@ def final_state(run: Path) -> State:
 
 
 def train_here(photo: Tensor, run: Path, *, resume: bool = False) -> None:
-    config = from_table(GlobalStructureConfig, CONFIG, "test")
+    config = from_dict(GlobalStructureConfig, CONFIG, "test")
     train_global_structure(
         photo, config, run, seed=SEED, resume=resume, checkpoint_seconds=NEVER, progress=False
     )

@@ -12,7 +12,7 @@ import torch
 from tiny import STRUCTURE
 
 from ourgan import OurGAN
-from ourgan._core.strict_toml import ConfigError, from_table, to_table
+from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.cli import main
 from ourgan.config import PROFILES, SinGANConfig, load_profile
 from ourgan.models.hp_vae_gan import GlobalGenerator
@@ -93,8 +93,8 @@ def test_every_profile_has_it_on_the_same_pyramid(name: str) -> None:
 @pytest.mark.parametrize("table", [{"kl_weight": 2.0}, {"coordinate_generator": True}, {"critic_steps": 0}])
 def test_what_singan_has_not_cannot_be_set(table: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"my.toml: .*{next(iter(table))}"):
-        from_table(SinGANConfig, table, "my.toml")
-    assert from_table(SinGANConfig, to_table(SMALL), "my.toml") == SMALL
+        from_dict(SinGANConfig, table, "my.toml")
+    assert from_dict(SinGANConfig, to_dict(SMALL), "my.toml") == SMALL
 
 
 # -- the command ----------------------------------------------------------------------------------

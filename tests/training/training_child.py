@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ourgan._core.strict_toml import from_table
+from ourgan._core.strict_toml import from_dict
 from ourgan.config import GlobalStructureConfig
 from ourgan.training import checkpoint
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
@@ -84,7 +84,7 @@ def wait_at(number: int) -> None:
 
 def train(job: dict[str, Any]) -> None:
     torch.set_num_threads(1)
-    config = from_table(GlobalStructureConfig, job["config"], "job")
+    config = from_dict(GlobalStructureConfig, job["config"], "job")
     if "kill_in" in job:
         die_in_checkpoint(*job["kill_in"])
     if "wait_at" in job:

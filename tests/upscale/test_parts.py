@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.io.model_dir import ModelFacts
-from ourgan.io.read import open_own_output
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
@@ -47,7 +47,8 @@ def model(photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    with open_own_output(path, (shape[1], shape[0])) as picture:
+    with Image.open(path) as picture:
+        assert picture.size == shape[::-1]
         return np.asarray(picture.convert("RGB"))
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ourgan.io.read import read_image, resize
+from ourgan.io.pixels import resize
+from ourgan.io.read import read_image
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.upscale.receptive_field import theoretical

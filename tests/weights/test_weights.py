@@ -24,7 +24,7 @@ from ourgan.weights.convert import ncnn
 from ourgan.weights.registry import parse
 
 PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
-GENUINE = weights.catalogue()["realesrgan-x4plus"]
+GENUINE = weights.read_registry()["realesrgan-x4plus"]
 
 
 @pytest.fixture(autouse=True)
@@ -146,11 +146,11 @@ def test_without_the_package_the_error_says_how_to_prefetch(entry: Released) -> 
     assert f"hf download someone/tiny tiny.safetensors --revision {REVISION}" in str(caught.value)
 
 
-# The catalogue and the environment variable
+# The registry and the environment variable
 
 
-def test_catalogue_names_commits_and_checksums_never_branches() -> None:
-    entries = weights.catalogue()
+def test_registry_names_commits_and_checksums_never_branches() -> None:
+    entries = weights.read_registry()
     assert set(entries) == {
         "realesrgan-x4plus", "esrgan-x4", "esrgan-psnr-x4", "swinir-m-x4-real",
         "vgg19", "vgg16", "inception-v3", "lpips-vgg",
@@ -166,9 +166,9 @@ def test_catalogue_names_commits_and_checksums_never_branches() -> None:
 
 
 @pytest.mark.parametrize("name", ["realesrgan-x4plus", "esrgan-x4", "esrgan-psnr-x4", "swinir-m-x4-real"])
-def test_networks_of_the_catalogue_have_their_official_sizes(name: str) -> None:
+def test_networks_of_the_registry_have_their_official_sizes(name: str) -> None:
     size = {"RRDBNet": 16_697_987, "SwinIR": 11_715_559}
-    entry = weights.catalogue()[name]
+    entry = weights.read_registry()[name]
     assert sum(p.numel() for p in build(entry).parameters()) == size[entry.architecture]
 
 
@@ -185,7 +185,7 @@ confidence = "made here"
 @pytest.mark.parametrize(
     "revision", ["main", "v1.0", "refs/pr/1", REVISION[:7], REVISION.upper(), REVISION + "0"]
 )
-def test_a_revision_that_can_move_is_refused_when_the_catalogue_is_read(revision: str) -> None:
+def test_a_revision_that_can_move_is_refused_when_the_registry_is_read(revision: str) -> None:
     assert parse(f'{ENTRY}revision = "{REVISION}"')["tiny"].revision == REVISION
     assert parse(ENTRY)["tiny"].prefetch == "hf download someone/tiny tiny.safetensors"
     with pytest.raises(WeightsError, match=rf"tiny: revision '{revision}' is no commit") as caught:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ourgan import weights
 from ourgan.weights import Released, WeightsError, sources
 
-GENUINE = weights.catalogue()["realesrgan-x4plus"]
+GENUINE = weights.read_registry()["realesrgan-x4plus"]
 
 
 @pytest.fixture(autouse=True)
@@ -210,7 +210,7 @@ def test_without_any_checksum_nothing_is_loaded(
     with serve() as hub:
         hub.publish(vague.repository, {vague.file: save(tiny)}, REVISION)
         hub.headers["ETag"] = f'"{REVISION}"'  # as of a small file, which git keeps
-        with pytest.raises(WeightsError, match="neither the catalogue nor the Hub has a sha256"):
+        with pytest.raises(WeightsError, match="neither the registry nor the Hub has a sha256"):
             weights.find(vague, endpoint=hub.endpoint, cache=tmp_path / "hub")
         hub.headers["ETag"] = '"../../../escaped"'
         with pytest.raises(WeightsError, match="does not answer as the Hub does"):

@@ -13,13 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ourgan._core.errors import OurganError
+from ourgan._core.errors import check_choice
+from ourgan.config import SIZES
 from ourgan.explorer.state.cache import Cache
-from ourgan.io.pixels import digest
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import digest, to_uint8
 from ourgan.io.tiff import Pixels, Shape, half_size
 from ourgan.pipeline import OurGAN
-from ourgan.upscale.upscaler import SIZES
 
 Tile = tuple[int, int, int]
 """(level, x, y): column and row count tiles, not pixels."""
@@ -110,8 +109,7 @@ class SceneSource(TileSource):
         width: int | None = None,
         image: Tensor | None = None,
     ) -> None:
-        if size not in SIZES:
-            raise OurganError(f"size '{size}': use one of {', '.join(SIZES)}")
+        check_choice("size", size, SIZES)
         super().__init__(cache)
         self.tile, self.note = SCENE_TILE, NOTE
         self._model, self._seed, self._width, self._image = model, seed, width, image

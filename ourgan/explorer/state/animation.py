@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from ourgan._core.errors import OurganError
+from ourgan._core.errors import OurganError, check_choice
 from ourgan._core.files import atomic_path
 from ourgan.explorer.state.scene import Scene, between
 from ourgan.explorer.state.uploads import free_path
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 
 FRAMES = 16  # between the seeds and at them; the play button and the slider stop at the same places
 MILLISECONDS = 90
@@ -29,8 +29,7 @@ def save_animation(pictures: Sequence[Tensor], directory: Path, name: str, kind:
 
     Raises OurganError for another kind, or if it cannot be written.
     """
-    if kind not in FORMATS:
-        raise OurganError(f"animation as '{kind}': use one of {', '.join(FORMATS)}")
+    check_choice("animation as", kind, FORMATS)
     there = [Image.fromarray(to_uint8(picture)) for picture in pictures]
     first, *rest = [*there, *there[-2:0:-1]]
     path = free_path(directory, name, f".{kind}")

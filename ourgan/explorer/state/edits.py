@@ -14,7 +14,8 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, one_of
 from ourgan.explorer.state.uploads import picture_from
-from ourgan.io.read import ImageError, resize, to_uint8
+from ourgan.io.pixels import resize, to_uint8
+from ourgan.io.read import ImageError
 
 OPERATIONS = ("move", "mirror", "duplicate", "paste")
 MAX_EMBEDDED = 8 * 2**20  # characters: a picture of step 1 four times as wide takes a tenth

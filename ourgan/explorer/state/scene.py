@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_table
+from ourgan._core.strict_toml import ConfigError, from_dict
 from ourgan.explorer.state.edits import Edit
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.noise import scene_noise
@@ -90,8 +90,8 @@ class Scene:
         plain = [
             _rename(edit, _EARLIER_EDIT) if isinstance(edit, dict) else {} for edit in table.pop("edits", [])
         ]
-        edits = tuple(from_table(Edit, edit, f"edit {number}") for number, edit in enumerate(plain, 1))
-        return dataclasses.replace(from_table(cls, _rename(table, _EARLIER_SCENE), "scene"), edits=edits)
+        edits = tuple(from_dict(Edit, edit, f"edit {number}") for number, edit in enumerate(plain, 1))
+        return dataclasses.replace(from_dict(cls, _rename(table, _EARLIER_SCENE), "scene"), edits=edits)
 
     def to_code(self, model: str, file: str = "scene.json") -> str:
         """One line of Python that draws it with the model at `model`.

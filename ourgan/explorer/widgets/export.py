@@ -8,11 +8,11 @@ import ipywidgets as widgets
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
+from ourgan.config import SIZES
 from ourgan.explorer.state.rendering import Cancelled, Render
 from ourgan.explorer.state.uploads import free_path, safe_name
 from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row, whenever
-from ourgan.io.read import write_image
-from ourgan.upscale.upscaler import SIZES
+from ourgan.io.pixels import write_image
 
 
 class TakeAway(Panel):

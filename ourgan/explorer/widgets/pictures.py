@@ -12,7 +12,7 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.read import preview, to_uint8
+from ourgan.io.pixels import preview, to_uint8
 
 FRONT = Path(__file__).parent / "front"
 THUMBNAIL = 160  # pixels of a sample in the sheet

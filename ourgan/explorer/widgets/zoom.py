@@ -6,8 +6,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from ourgan.config import SIZES
 from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row
-from ourgan.upscale.upscaler import SIZES
 
 HELP = (
     "From the whole scene down to single pixels of a picture that is never made as a whole: only what you "

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.read import to_uint8
+from ourgan.io.pixels import to_uint8
 
 FIRST, SECOND, PRINTED = "#1f77b4", "#e6761b", "#666666"
 

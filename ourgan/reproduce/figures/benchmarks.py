@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.read import contact_sheet
+from ourgan.io.pixels import contact_sheet
 from ourgan.metrics.layout import row_distances
 from ourgan.reproduce.figures import FIRST, PRINTED, SECOND, show_photo
 

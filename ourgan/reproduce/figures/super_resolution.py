@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.read import contact_sheet
+from ourgan.io.pixels import contact_sheet
 from ourgan.reproduce.figures import FIRST, PRINTED, SECOND, seam_axes
 from ourgan.training.bsrgan import bsrgan_recipe
 from ourgan.training.degradation import bicubic_downscale

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ourgan.io.read import contact_sheet, from_uint8
+from ourgan.io.pixels import contact_sheet, from_uint8
 from ourgan.reproduce.figures import FIRST, SECOND
 from ourgan.upscale.tiles import TilePlan
 

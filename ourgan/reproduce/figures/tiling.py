@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.read import contact_sheet
+from ourgan.io.pixels import contact_sheet
 from ourgan.reproduce.figures import FIRST, SECOND, mark_overlaps, seam_axes, show_photo, write_on_photo
 from ourgan.upscale.seams import SeamDifference
 from ourgan.upscale.tiles import TilePlan, tile_cost
