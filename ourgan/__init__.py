@@ -1,36 +1,36 @@
 """OUR-GAN, the companion: from one photograph, new scenes like it, up to 16K.
 
-from ourgan import OurGAN, read_image
+    from ourgan import OurGAN, evaluate, load_profile, train
 
-model = OurGAN.from_pretrained("data/models/picos-de-europa")
-model.sample(seed=7)                                  # (3, h, w) in [0, 1], step 1
-model.synthesize(seed=7, size="4k", out="scene.tif")
+    train("photo.jpg", "my-model", load_profile("cpu"))          # hours; or take a model that ships
+    model = OurGAN.from_pretrained("data/models/picos-de-europa")
+    model.sample(seed=7)                                         # (3, h, w) in [0, 1], step 1
+    model.synthesize(seed=7, size="4k", out="scene.tif")
+
+These are all public names of the package itself; each of its rooms (`ourgan.upscale`, `ourgan.metrics`, ...)
+has its own list. Importing the package costs nothing: torch comes with the first name that needs it.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
+from ourgan._core.lazy import lazy
 
 if TYPE_CHECKING:
-    from ourgan._core.errors import OurganError
-    from ourgan.config import load_profile
-    from ourgan.io.read import read_image
-    from ourgan.pipeline import OurGAN
+    from ourgan._core.errors import OurganError as OurganError
+    from ourgan.benchmark.evaluate import evaluate as evaluate
+    from ourgan.config import load_profile as load_profile
+    from ourgan.explorer.app import Explorer as Explorer
+    from ourgan.io.read import read_image as read_image
+    from ourgan.pipeline import OurGAN as OurGAN
 
-__all__ = ["OurGAN", "OurganError", "load_profile", "read_image"]
-
-_WHERE = {
-    "OurGAN": "ourgan.pipeline",
-    "OurganError": "ourgan._core.errors",
-    "load_profile": "ourgan.config",
-    "read_image": "ourgan.io.read",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Importing the package costs nothing; torch comes with the first name that needs it.
-    if name not in _WHERE:
-        raise AttributeError(f"module 'ourgan' has no attribute '{name}'")
-    import importlib
-
-    return getattr(importlib.import_module(_WHERE[name]), name)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "pipeline": ["OurGAN"],
+        "benchmark.evaluate": ["evaluate"],
+        "explorer.app": ["Explorer"],
+        "io.read": ["read_image"],
+        "config": ["load_profile"],
+        "_core.errors": ["OurganError"],
+    },
+)

@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
-from PIL import Image
-
-from ourgan._core.errors import OurganError
-from ourgan._core.files import atomic_path, write_json
 
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -45,30 +40,6 @@ def record(**what: Any) -> dict[str, Any]:
         raise ValueError(f"a record says these itself: {', '.join(taken)}")
     json.dumps(what, allow_nan=False)
     return {**described, **what}
-
-
-def save_figure(
-    figure: Figure | Image.Image, path: str | os.PathLike[str], record: dict[str, Any], dpi: int = 150
-) -> None:
-    """Write a matplotlib figure or a picture as .png or .jpg, and `record` beside it as NAME.json.
-
-    Missing directories are made. `dpi`: pixels per inch of a matplotlib figure. Raises OurganError for
-    another suffix, or if the files cannot be written; both are written aside first, the record comes last.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise OurganError(f"{path}: figures are written as .png or .jpg; choose one of these")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path.with_suffix(".json")) as aside_record, atomic_path(path) as aside:
-            if isinstance(figure, Figure):
-                figure.savefig(aside, dpi=dpi, bbox_inches="tight")
-            else:
-                figure.save(aside, quality=92)
-            write_json(aside_record, record)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OurganError(f"{path}: cannot be written ({reason}); choose another place") from error
 
 
 def device_name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ourgan._core.devices import autocast
+from ourgan.io.pixels import crop_middle
 from ourgan.metrics.lpips import MetricUnavailable, lpips
 from ourgan.metrics.st_lpips import psnr, st_lpips
 from ourgan.training.degradation import bicubic_downscale
@@ -53,6 +54,16 @@ def judged_pairs(judged: Tensor, side: int = CROP_SIDE) -> list[Pair]:
         small = low[:, top // SCALE :, left // SCALE :][:, : side // SCALE, : side // SCALE]
         pairs.append((small, judged[:, top : top + side, left : left + side]))
     return pairs
+
+
+def most_textured(pairs: Sequence[Pair], count: int, side: int = 192) -> list[Pair]:
+    """Return the `count` pairs of LR and HR whose middle `side` HR pixels change most from pixel to pixel."""
+
+    def change(pair: Pair) -> float:
+        middle = crop_middle(pair[1], side)
+        return float(middle.diff(dim=1).abs().mean() + middle.diff(dim=2).abs().mean())
+
+    return sorted(pairs, key=change, reverse=True)[:count]
 
 
 def judge(upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std: float = 0.0) -> Judgement:

@@ -46,6 +46,13 @@ def pyramid(image: Tensor, sizes: Sequence[tuple[int, int]], *, antialias: bool 
     return [resize(image, size, antialias=antialias) for size in sizes]
 
 
+def crop_middle(image: Tensor, side: int) -> Tensor:
+    """Return the middle of a picture (3, H, W): `side` pixels a side, or as many as there are."""
+    height, width = (min(side, size) for size in image.shape[1:])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]
+
+
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     """Round (3, H, W) in [0, 1] to pixels (H, W, 3) uint8; what lies outside is clipped.
 

@@ -10,12 +10,14 @@ import dataclasses
 import io
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from IPython.display import HTML, display
+from IPython.display import HTML, Markdown, display
 from IPython.display import Image as Shown
+from jaxtyping import Float
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,8 +27,8 @@ from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, load_profile
 from ourgan.io.read import read_image
+from ourgan.reproduce import ROOT
 
-ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "data" / "photos"
 SHOWN = 640  # pixels: the longer side of a picture within a notebook
 SHOWN_BYTES = 24_000  # of it, if the lowest of QUALITIES allows: ten pictures have to fit in 300 kB
@@ -34,7 +36,11 @@ QUALITIES = (65, 50, 40)
 
 
 def find_photo(photo: str) -> Path:
-    """A photo by the name it has in data/photos, or by its path."""
+    """Return the path of a photo: by the name it has in data/photos, or the path as given.
+
+    Raises:
+        OurganError: there is neither.
+    """
     shipped = PHOTOS / f"{photo}.jpg"
     if shipped.exists():
         return shipped
@@ -47,7 +53,7 @@ def find_photo(photo: str) -> Path:
 
 @dataclasses.dataclass
 class Notebook:
-    """One run of one notebook: its parameters, and what it has found so far."""
+    """One run of one notebook: its parameters, the numbers it logged and the figures it showed."""
 
     name: str
     profile: Profile
@@ -56,19 +62,19 @@ class Notebook:
     device: torch.device
     out: Path
     started: float
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    logged: dict[str, Any] = dataclasses.field(default_factory=dict)
     figures: list[str] = dataclasses.field(default_factory=list)
 
-    def photo(self) -> Tensor:
-        """The photo, (3, H, W) in [0, 1]."""
+    def photo(self) -> Float[Tensor, "3 h w"]:
+        """Return the photo, (3, h, w) in [0, 1]."""
         return read_image(self.photo_path)
 
-    def fact(self, **facts: Any) -> None:
+    def log(self, **values: Any) -> None:
         """Keep numbers (plain JSON values) for the record: shown at the end, written beside each figure."""
-        self.facts |= facts
+        self.logged |= values
 
     def record(self, **more: Any) -> dict[str, Any]:
-        """From what this run's figures come."""
+        """Return what this run's figures were made from, in plain JSON values, and `more` of them."""
         number = self.name.split("_")[0]
         return provenance.record(
             notebook=self.name,
@@ -82,16 +88,18 @@ class Notebook:
             **more,
         )
 
-    def show(self, figure: Figure | Image.Image, name: str, alt: str, **facts: Any) -> None:
+    def show(self, figure: Figure | Image.Image, name: str, alt: str) -> None:
         """Display a figure here and keep it, with its record, as figures/NAME.
 
         Args:
-            name: with suffix: .png for drawings, .jpg for photographs.
+            figure: a drawing or a picture.
+            name: with suffix: .png for drawings, .jpg for photographs and for drawings that hold some.
             alt: one sentence for those who cannot see it.
-            facts: plain JSON values that belong to this figure alone.
         """
-        path = self.out / "figures" / name
-        provenance.save_figure(figure, path, self.record(alt=alt, facts=self.facts | facts))
+        if isinstance(figure, Figure) and name.endswith(".jpg"):
+            figure = as_picture(figure)
+        record = self.record(alt=alt, logged=self.logged)
+        save_figure(figure, self.out / "figures" / name, record)
         self.figures.append(name)
         # Small, so that a notebook that holds all its pictures can be read on the web; the file is not.
         small = io.BytesIO()
@@ -111,19 +119,29 @@ class Notebook:
 
     def finish(self) -> None:
         """Write the record of the whole run and show it."""
-        record = self.record(facts=self.facts, figures=self.figures)
+        record = self.record(logged=self.logged, figures=self.figures)
         files.write_json(self.out / f"{self.name}.json", record)
-        rows = {k: v for k, v in record.items() if k not in ("facts", "alt")} | self.facts
+        rows = {name: value for name, value in record.items() if name != "logged"} | self.logged
         rows["figures"] = ", ".join(self.figures)
         cells = "".join(
-            f"<tr><th style='text-align:left'>{_plain(k)}</th><td>{_plain(v)}</td></tr>"
-            for k, v in rows.items()
+            f"<tr><th style='text-align:left'>{_escape(name)}</th><td>{_escape(value)}</td></tr>"
+            for name, value in rows.items()
         )
         display(HTML(f"<table>{cells}</table>"))
 
 
 def begin(name: str, profile: str, seed: int, photo: str) -> Notebook:
-    """Open a notebook's run: check its parameters, choose the device, print the versions."""
+    """Open a notebook's run: check its parameters, choose the device, print the versions.
+
+    Args:
+        name: the notebook's file name without suffix.
+        profile: name of a profile, or the path of one's own.
+        seed: of whatever the notebook draws.
+        photo: a name from data/photos, or a path.
+
+    Raises:
+        OurganError: no such profile or photo.
+    """
     loaded = load_profile(profile)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out = Path(os.environ.get("OURGAN_OUT") or ROOT / "runs" / "notebooks")
@@ -136,6 +154,59 @@ def begin(name: str, profile: str, seed: int, photo: str) -> Notebook:
     return Notebook(name, loaded, seed, path, device, out, time.monotonic())
 
 
-def _plain(value: Any) -> str:
+def save_figure(
+    figure: Figure | Image.Image, path: str | os.PathLike[str], record: dict[str, Any], dpi: int = 150
+) -> None:
+    """Write a matplotlib figure or a picture as .png or .jpg, and `record` beside it as NAME.json.
+
+    Both are written aside first, the record comes last. Missing directories are made.
+
+    Args:
+        figure: what to write.
+        path: where to.
+        record: what it was made from, see `ourgan._core.provenance.record`.
+        dpi: pixels per inch of a matplotlib figure.
+
+    Raises:
+        OurganError: another suffix, or the files cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OurganError(f"{path}: figures are written as .png or .jpg; choose one of these")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.atomic_path(path.with_suffix(".json")) as aside_record, files.atomic_path(path) as aside:
+            if isinstance(figure, Figure):
+                figure.savefig(aside, dpi=dpi, bbox_inches="tight")
+            else:
+                figure.save(aside, quality=92)
+            files.write_json(aside_record, record)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OurganError(f"{path}: cannot be written ({reason}); choose another place") from error
+
+
+def as_picture(figure: Figure) -> Image.Image:
+    """Return a drawing that holds photographs as pixels, 100 to the inch, and close it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+    plt.close(figure)
+    return Image.open(buffer).convert("RGB")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
+    """Return a Markdown table, first column left, the others right; floats with three significant digits."""
+    lines = [" | ".join(map(_cell, header)), ":--" + " | --:" * (len(header) - 1)]
+    lines += [" | ".join(_cell(value) for value in row) for row in rows]
+    return Markdown("\n".join(f"| {line} |" for line in lines))
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value).replace("|", "\\|")
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _escape(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -42,9 +42,15 @@ def bsrgan(image: Tensor, generator: Generator, scale: int = 4) -> Tensor:
     mirrors at the border of the patch, and the 8-pixel blocks of JPEG begin at its corner. For upstream's,
     give a patch with a margin and crop both. ValueError unless the scale is 2 or 4 and divides H and W.
     """
-    for step in bsrgan_recipe((image.shape[-2], image.shape[-1]), generator, scale):
+    return bsrgan_in_words(image, generator, scale)[0]
+
+
+def bsrgan_in_words(image: Tensor, generator: Generator, scale: int = 4) -> tuple[Tensor, list[str]]:
+    """Return what `bsrgan` does, and each operation in words: "blur 7x7, σ 1.2", "JPEG 60"."""
+    recipe = bsrgan_recipe((image.shape[-2], image.shape[-1]), generator, scale)
+    for step in recipe:
         image = step.apply(image)
-    return image
+    return image, [step.words for step in recipe]
 
 
 def bsrgan_recipe(size: tuple[int, int], generator: Generator, scale: int = 4) -> list[Step]:

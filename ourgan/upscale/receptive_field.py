@@ -145,22 +145,48 @@ class EffectiveReceptiveField:
     samples: int
 
     def radius(self, share: float = 0.98, norm: Norm = "magnitude") -> float:
-        """Radius in LR pixels of the circle that holds `share` of the gradient."""
-        radii, shares = circle_share(self._map(norm), self.centre)
+        """Return the radius in LR pixels of the circle that holds `share` of the gradient."""
+        radii, shares = self.shares(norm)
         # Rounding may leave the last sum just under 1.
         index = min(int(torch.searchsorted(shares, share)), len(radii) - 1)
         return float(radii[index])
 
+    def share_within(self, radius: float, norm: Norm = "magnitude") -> float:
+        """Return the share, 0 to 1, in the circle of `radius` LR pixels: the inverse of `self.radius`."""
+        radii, shares = self.shares(norm)
+        inside = int(torch.searchsorted(radii, radius, right=True))
+        return float(shares[inside - 1]) if inside else 0.0
+
+    def shares(self, norm: Norm = "magnitude") -> tuple[Tensor, Tensor]:
+        """Return radii in LR pixels, ascending, and the share within each, 0 to 1; both (S * S,)."""
+        return circle_share(self.values(norm), self.centre)
+
     def luo_size(self, norm: Norm = "magnitude") -> float:
-        """Side of a square as large as the area over 4.55 % of the value at the centre (Luo et al.)."""
-        values = self._map(norm)
+        """Return the side of a square as large as the area over 4.55 % of the centre's value (Luo et al.)."""
+        values = self.values(norm)
         middle = values[round(self.centre[0]), round(self.centre[1])]
         return math.sqrt(int((values > LUO_THRESHOLD * middle).sum()))
 
-    def _map(self, norm: Norm) -> Tensor:
+    def values(self, norm: Norm) -> Tensor:
+        """Return `magnitude` or `energy`; ValueError for another norm."""
         if norm not in ("magnitude", "energy"):
             raise ValueError(f"norm is {norm!r}, not 'magnitude' or 'energy'")
         return self.magnitude if norm == "magnitude" else self.energy
+
+
+def mean_field(fields: Sequence[EffectiveReceptiveField]) -> EffectiveReceptiveField:
+    """Average fields measured with the same crop, each sample counting alike; ValueError if crops differ."""
+    if len({field.crop for field in fields}) != 1:
+        raise ValueError("fields of different crops cannot be averaged")
+    samples = sum(field.samples for field in fields)
+    weights = torch.tensor([field.samples / samples for field in fields], dtype=torch.float64)
+
+    def mean(values: Sequence[Tensor]) -> Tensor:
+        return torch.tensordot(weights, torch.stack(list(values)), 1)
+
+    y, x = mean([torch.tensor(field.centre, dtype=torch.float64) for field in fields]).tolist()
+    magnitude, energy = mean([f.magnitude for f in fields]), mean([f.energy for f in fields])
+    return EffectiveReceptiveField(magnitude, energy, (y, x), fields[0].crop, samples)
 
 
 def circle_share(values: Tensor, centre: tuple[float, float]) -> tuple[Tensor, Tensor]:

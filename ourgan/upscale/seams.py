@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,34 @@ def seam_difference(tiled: Tensor, whole: Tensor, plan: TilePlan, band: int = 32
         largest=float(difference.max()),
         changed=float((tiled.round() != whole.round()).any(0).double().mean()),
     )
+
+
+def level_difference(tiled: Tensor, whole: Tensor) -> Tensor:
+    """Return the largest absolute difference over the channels, (H, W), in 8-bit levels.
+
+    Args:
+        tiled: (3, H, W), clamped to [0, 1] like the other.
+        whole: the same picture made at once.
+    """
+    return (tiled.clamp(0, 1) - whole.clamp(0, 1)).abs().amax(0) * 255
+
+
+def smallest_overlap(differences: Mapping[int, SeamDifference], mean: float) -> int | None:
+    """Return the smallest overlap from which on the mean at the seam stays under `mean` 8-bit levels.
+
+    Args:
+        differences: what was measured, by overlap.
+        mean: how much is tolerated.
+
+    Returns:
+        One of the overlaps, or None if even the largest is not enough.
+    """
+    fitting = None
+    for overlap in sorted(differences, reverse=True):
+        if differences[overlap].mean_in_band >= mean:
+            break
+        fitting = overlap
+    return fitting
 
 
 def measured_seams(network: Network, image: Tensor, overlaps: Sequence[int]) -> dict[int, SeamDifference]:

@@ -9,18 +9,11 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from ourgan._core import provenance
-from ourgan._core.errors import OurganError
-from ourgan._core.provenance import record, save_figure
+from ourgan._core.provenance import record
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,34 +72,3 @@ def test_record_refuses_what_json_cannot_say_or_it_says_itself():
         record(loss=float("nan"))
     with pytest.raises(ValueError, match="commit, torch"):
         record(torch="2", commit="abc")
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_figure_and_sidecar(tmp_path, suffix):
-    figure, axes = plt.subplots()
-    axes.plot([0, 1])
-    path = tmp_path / "figures" / f"fig7{suffix}"
-    save_figure(figure, path, {"figure": "7"})
-    plt.close(figure)
-    with Image.open(path) as image:
-        assert np.asarray(image.convert("L")).min() < 100 < np.asarray(image.convert("L")).mean()
-    assert json.loads((tmp_path / "figures/fig7.json").read_text()) == {"figure": "7"}
-
-    picture = Image.new("RGB", (30, 20), "red")
-    save_figure(picture, path, {"figure": "8"})
-    with Image.open(path) as image:
-        assert image.size == (30, 20)
-    assert json.loads((tmp_path / "figures/fig7.json").read_text()) == {"figure": "8"}
-    assert len(list(path.parent.iterdir())) == 2
-
-
-def test_figure_that_cannot_be_written_is_one_line(tmp_path):
-    picture = Image.new("RGB", (3, 2))
-    (tmp_path / "file").touch()
-    for path, words in ((tmp_path / "a.svg", "written as"), (tmp_path / "file/a.png", "cannot be written")):
-        with pytest.raises(OurganError, match=words) as caught:
-            save_figure(picture, path, {})
-        assert "\n" not in str(caught.value)
-    with pytest.raises(TypeError):
-        save_figure(picture, tmp_path / "a.png", {"path": tmp_path})
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

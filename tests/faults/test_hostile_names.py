@@ -92,7 +92,7 @@ def test_a_notebooks_record_shows_names_and_does_nothing(
     monkeypatch.setattr(chapter, "display", shown.append)
     monkeypatch.setenv("OURGAN_OUT", str(tmp_path))
     run = chapter.begin("01_effective_receptive_field", "smoke", 0, str(photo))
-    run.fact(**{"a fact": hostile, f"a key {hostile}": torch.pi})
+    run.log(**{"a fact": hostile, f"a key {hostile}": torch.pi})
     run.finish()
     (table,) = shown
     assert set(Tags(table.data).found) == {"table", "tr", "th", "td"}

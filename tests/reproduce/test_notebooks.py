@@ -75,7 +75,7 @@ def test_end_to_end(tmp_path: Path) -> None:
     for name, entry in run["notebooks"].items():
         assert entry["status"] == "done" and entry["figures"], name
         record = json.loads((out / f"{name}.json").read_text())
-        assert record["facts"] and record["profile"] == "smoke"
+        assert record["logged"] and record["profile"] == "smoke"
     assert "record:" in result.stdout and (out / "scene-7-4k.tif").exists()
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from ourgan.training.bsrgan import Step, bsrgan, bsrgan_recipe
+from ourgan.training.bsrgan import Step, bsrgan, bsrgan_in_words, bsrgan_recipe
 from ourgan.training.degradation import bicubic_downscale, resize, shifted_gaussian_downscale
 
 DRAWS = 3000  # enough to meet every order
@@ -143,6 +143,8 @@ def test_the_same_seed_gives_the_same_bytes_and_the_recipe_too(photo: Callable[.
     for seed, low in enumerate(first):
         torch.rand(1)
         assert torch.equal(bsrgan(image, seeded(seed)), low)
+        again, words = bsrgan_in_words(image, seeded(seed))
+        assert torch.equal(again, low) and words == [s.words for s in bsrgan_recipe((40, 64), seeded(seed))]
         again = image
         for step in bsrgan_recipe((40, 64), seeded(seed)):
             again = step.apply(again)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +17,13 @@ from ourgan.io.pixels import resize
 from ourgan.io.read import read_image
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.receptive_field import circle_share, effective, theoretical
+from ourgan.upscale.receptive_field import (
+    EffectiveReceptiveField,
+    circle_share,
+    effective,
+    mean_field,
+    theoretical,
+)
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
 
@@ -178,3 +186,28 @@ def test_unfit_images_are_refused() -> None:
         network = Blur()
         nn.init.zeros_(network.kernel)
         effective(network, [torch.rand(3, 64, 64)], crop=32, positions=1, progress=False)
+
+
+def random_field(seed: int, samples: int, crop: int = 8) -> EffectiveReceptiveField:
+    maps = torch.rand(2, 15, 15, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    maps /= maps.sum((1, 2), keepdim=True)
+    return EffectiveReceptiveField(maps[0], maps[1], (7.0 + seed / 10, 7.0), crop, samples)
+
+
+def test_mean_counts_samples_alike() -> None:
+    one, three = random_field(1, samples=1), random_field(2, samples=3)
+    mean = mean_field([one, three])
+    torch.testing.assert_close(mean.energy, (one.energy + 3 * three.energy) / 4)
+    torch.testing.assert_close(mean.magnitude, (one.magnitude + 3 * three.magnitude) / 4)
+    assert mean.centre == pytest.approx((7.175, 7.0))
+    assert mean.samples == 4
+    with pytest.raises(ValueError, match="crops"):
+        mean_field([one, random_field(1, samples=1, crop=16)])
+
+
+@given(share=st.floats(0.01, 0.99), seed=st.integers(0, 20))
+def test_share_within_is_the_inverse_of_radius(share: float, seed: int) -> None:
+    field = random_field(seed, samples=1)
+    radius = field.radius(share, "energy")
+    assert field.share_within(radius, "energy") >= share
+    assert field.share_within(radius - 1e-6, "energy") < share

@@ -11,7 +11,7 @@ from torch import Tensor
 from ourgan.explorer.state.edits import Edit
 from ourgan.explorer.state.seam_lab import Seams
 from ourgan.io.pixels import contact_sheet, from_uint8, to_uint8
-from ourgan.reproduce.figures.tiling import level_difference
+from ourgan.upscale.seams import level_difference
 
 DONE = {"move": "moved", "mirror": "mirrored", "duplicate": "duplicated", "paste": "pasted"}
 

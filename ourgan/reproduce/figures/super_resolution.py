@@ -1,50 +1,42 @@
-"""What notebook 04 draws: degradations, losses, crops, receptive fields, and the trade of the noise."""
+"""Fine-tuning (notebook 04): degradations, losses, crops side by side, and what noise costs and buys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+from jaxtyping import Float
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ourgan.io.pixels import contact_sheet
-from ourgan.reproduce.figures import FIRST, PRINTED, SECOND, seam_axes
-from ourgan.training.bsrgan import bsrgan_recipe
-from ourgan.training.degradation import bicubic_downscale
-from ourgan.training.patches import Pair, stream
-from ourgan.upscale.receptive_field import EffectiveReceptiveField, circle_share
-from ourgan.upscale.seams import SeamDifference
+from ourgan.io.pixels import contact_sheet, crop_middle
+from ourgan.reproduce.figures.style import COLOURS, series_style
 
-COLOURS = (PRINTED, FIRST, SECOND, "#2ca02c", "#9467bd")
+Picture = Float[Tensor, "3 h w"]
 
 
-def degradations(patch: Tensor, seed: int, count: int = 6) -> tuple[Image.Image, list[list[str]]]:
-    """An HR patch (3, H, W), its bicubic LR and `count` draws of BSRGAN, enlarged to pixels one can see.
-
-    Returns the sheet, and for each draw what was done, in words.
-    """
-    pictures, captions, recipes = [patch, bicubic_downscale(patch)], ["HR", "bicubic"], []
-    for number in range(count):
-        made, steps = patch, bsrgan_recipe((patch.shape[1], patch.shape[2]), stream(seed, number))
-        for step in steps:
-            made = step.apply(made)
-        pictures.append(made)
-        captions.append(f"draw {number + 1}")
-        recipes.append([step.words for step in steps])
-    factor = patch.shape[1] // pictures[1].shape[1]
-    shown = [_enlarged(picture.clamp(0, 1), factor if i else 1) for i, picture in enumerate(pictures)]
-    return contact_sheet(shown, 4, captions), recipes
+def degradation_sheet(hr: Picture, lr: Mapping[str, Picture]) -> Image.Image:
+    """Show an HR patch and its LR versions by name, enlarged to the patch's size as pixels one can see."""
+    factors = [hr.shape[1] // picture.shape[1] for picture in lr.values()]
+    enlarged = [
+        picture.clamp(0, 1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+        for picture, factor in zip(lr.values(), factors, strict=True)
+    ]
+    return contact_sheet([hr, *enlarged], 4, ["HR", *lr])
 
 
 def draw_training(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Logs of trainings by name: L1, perceptual and both adversarial losses, and the validation."""
+    """Draw L1, perceptual and both adversarial losses, and the validation, over the iterations.
+
+    Args:
+        runs: lines of trainings' logs, by "step 2" or "step 3".
+    """
     figure, panels = plt.subplots(1, 4, figsize=(13, 3.3), layout="constrained")
     kinds = (("l1", "L1"), ("perceptual", "perceptual"), ("adversarial", "adversarial, G (-) and D (--)"))
-    for (name, lines), colour in zip(runs.items(), COLOURS[1:], strict=False):
+    for name, lines in runs.items():
+        colour = COLOURS[name]
         for axes, (key, title) in zip(panels, kinds, strict=False):
             axes.plot(*_series(lines, key), color=colour, label=name)
             axes.set(title=title, xlabel="iteration")
@@ -58,76 +50,41 @@ def draw_training(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     return figure
 
 
-def comparison(rows: Mapping[str, Sequence[Tensor]], columns: Sequence[str], side: int = 192) -> Image.Image:
-    """The middle `side` pixels of pictures (3, H, W), at 100 %: one row a case, one column a method."""
-    pictures, captions = [], []
-    for name, row in rows.items():
-        for column, picture in zip(columns, row, strict=True):
-            top, left = ((size - min(side, size)) // 2 for size in picture.shape[1:])
-            pictures.append(picture[:, top : top + side, left : left + side])
-            captions.append(f"{name}, {column}")
+def comparison_sheet(
+    rows: Mapping[str, Sequence[Picture]], columns: Sequence[str], side: int = 192
+) -> Image.Image:
+    """Show the middle of pictures at 100 %: one row a case, one column a method.
+
+    Args:
+        rows: pictures in [0, 1] by case, as many as there are columns.
+        columns: names of the methods.
+        side: of what is shown, in pixels.
+    """
+    pictures = [crop_middle(picture, side) for row in rows.values() for picture in row]
+    captions = [f"{name}, {column}" for name in rows for column in columns]
     return contact_sheet(pictures, len(columns), captions)
 
 
-def most_textured(pairs: Sequence[Pair], count: int, side: int = 192) -> list[Pair]:
-    """The pairs of LR and HR whose middle `side` HR pixels, which `comparison` shows, change most."""
-
-    def change(pair: Pair) -> float:
-        _, high = pair
-        top, left = ((size - min(side, size)) // 2 for size in high.shape[1:])
-        middle = high[:, top : top + side, left : left + side]
-        return float(middle.diff(dim=1).abs().mean() + middle.diff(dim=2).abs().mean())
-
-    return sorted(pairs, key=change, reverse=True)[:count]
-
-
-def draw_fields(fields: Mapping[str, EffectiveReceptiveField]) -> Figure:
-    """Share of |g| and of g^2 within a circle, over its radius, for several networks."""
-    figure, both = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for (name, field), colour in zip(fields.items(), COLOURS, strict=False):
-        for axes, values, norm in zip(both, (field.magnitude, field.energy), ("|g|", "g²"), strict=True):
-            radii, shares = circle_share(values, field.centre)
-            index = min(int(torch.searchsorted(shares, 0.98)), len(radii) - 1)
-            axes.plot(
-                radii.numpy(), shares.numpy(), color=colour, label=f"{name}: {float(radii[index]):.1f} px"
-            )
-            axes.set(title=f"share of {norm}", xlabel="radius, LR pixels", xlim=(0, field.crop / 2))
-    for axes in both:
-        axes.axhline(0.98, color="black", lw=0.8)
-        axes.legend(loc="lower right", title="98 % within")
-    return figure
-
-
-def draw_seam_means(seams: Mapping[str, Mapping[int, SeamDifference]], marked: int) -> Figure:
-    """Mean difference at the seam over the overlap, for several networks; `marked`: the overlap in use."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for (name, measured), colour in zip(seams.items(), COLOURS, strict=False):
-        means = [seam.mean_in_band for seam in measured.values()]
-        axes.plot(list(measured), means, "o-", color=colour, label=name)
-    seam_axes(axes, marked)
-    axes.set_ylabel("mean at the seam, levels of 255")
-    axes.legend()
-    return figure
-
-
 def draw_noise(cells: Sequence[Mapping[str, Any]]) -> Figure:
-    """What noise costs (ST-LPIPS to the truth) and buys (difference between two draws), by its strength."""
+    """Draw what noise costs and buys, by its strength: distance to the truth, difference of two draws.
+
+    Args:
+        cells: of `benchmarks/results/fine_tuning.json`, of one photo and step.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     cells = sorted(cells, key=lambda cell: cell["noise_std"])
-    strengths = [cell["noise_std"] for cell in cells]
-    for method, colour in (("pre-trained", PRINTED), ("fine-tuned", FIRST)):
-        left.plot(strengths, [cell[method]["st_lpips"] for cell in cells], "o-", color=colour, label=method)
-        right.plot(strengths, [cell[method]["variety"] for cell in cells], "o-", color=colour, label=method)
+    deviations = [cell["noise_std"] for cell in cells]
+    for method in ("pre-trained", "fine-tuned"):
+        style = series_style(f"step {cells[0]['step']}, {method}") | {"marker": "o", "label": method}
+        left.plot(deviations, [cell[method]["st_lpips"] for cell in cells], **style)
+        right.plot(deviations, [cell[method]["variety"] for cell in cells], **style)
     left.set(title="cost: ST-LPIPS to the truth", xlabel="standard deviation of the noise", ylim=(0, None))
-    right.set(title="gain: two draws differ by, levels of 255", xlabel="standard deviation of the noise")
+    right.set(title="gain: two draws differ by, 8-bit levels", xlabel="standard deviation of the noise")
     left.legend()
     return figure
 
 
 def _series(lines: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
-    held = [line for line in lines if key in line]
-    return [line["iteration"] for line in held], [line[key] for line in held]
-
-
-def _enlarged(picture: Tensor, factor: int) -> Tensor:
-    return picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    """Return iterations and values of the lines that have such a value."""
+    having = [line for line in lines if key in line]
+    return [line["iteration"] for line in having], [line[key] for line in having]
