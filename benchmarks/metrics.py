@@ -31,10 +31,10 @@ from torchvision.models import inception_v3
 
 from ourgan._core.provenance import device_name
 from ourgan.metrics.frechet import frechet_distance
-from ourgan.metrics.pairs import METRICS, mean_pairwise
-from ourgan.metrics.sifid import LAYERS, Extractor, extracted
-from ourgan.metrics.st_lpips import TILE, tiled_distance, tiles
-from ourgan.models import inception
+from ourgan.metrics.lpips import TILE, cut_tiles, tiled_distance
+from ourgan.metrics.pairs import NETWORKS, mean_pairwise
+from ourgan.metrics.sifid import LAYERS, Extractor, extract_statistics, inception_up_to
+from ourgan.models.feature_nets import inception_blocks
 
 SAMPLES = 3  # for SIFID with and without remembering
 PLAIN = 20  # pairs that are compared one by one; the time of all is estimated from them
@@ -55,16 +55,16 @@ def extractor(layer: str) -> Extractor:
     """Return InceptionV3 up to a layer with random weights."""
     torch.manual_seed(0)
     state = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
-    stages = inception.stages(inception.blocks(state), layer)
-    return Extractor(f"layer {layer}, random weights", stages, inception.LAYERS[layer][1], "random")
+    blocks = inception_up_to(layer, inception_blocks(state))
+    return Extractor(f"layer {layer}, random weights", blocks, LAYERS[layer][1], "random")
 
 
 def forward(made: Extractor, image: Tensor) -> None:
     """Run the network's own pass over the whole image."""
     with torch.inference_mode():
         x = 2 * image[None] - 1
-        for stage in made.stages:
-            x = stage.module(x)
+        for block in made.blocks:
+            x = block.module(x)
 
 
 def sifid(width: int, height: int, repeats: int) -> None:
@@ -75,7 +75,7 @@ def sifid(width: int, height: int, repeats: int) -> None:
         seconds = processor_medians(
             {
                 "forward": functools.partial(forward, made, photo),
-                "statistics": functools.partial(extracted, photo, made),
+                "statistics": functools.partial(extract_statistics, photo, made),
             },
             repeats,
         )
@@ -87,13 +87,13 @@ def sifid(width: int, height: int, repeats: int) -> None:
     made = extractor("5")
 
     def remembered() -> None:
-        known = extracted(photo, made)
+        known = extract_statistics(photo, made)
         for _ in range(SAMPLES):
-            frechet_distance(known, extracted(photo, made))
+            frechet_distance(known, extract_statistics(photo, made))
 
     def plain() -> None:
         for _ in range(SAMPLES):
-            frechet_distance(extracted(photo, made), extracted(photo, made))
+            frechet_distance(extract_statistics(photo, made), extract_statistics(photo, made))
 
     seconds = processor_medians({"remembered": remembered, "plain": plain}, 1)
     kept, again = seconds["remembered"], seconds["plain"]
@@ -105,12 +105,12 @@ def sifid(width: int, height: int, repeats: int) -> None:
 def pairs(metric: str, width: int, height: int, count: int, repeats: int) -> None:
     """Print the time of all pairs."""
     samples = [torch.rand(3, height, width) for _ in range(count)]
-    network = METRICS[metric]()
+    network = NETWORKS[metric]()
 
     @torch.inference_mode()
     def features() -> None:
         for sample in samples:
-            for _, rows, columns in tiles(height, width, TILE):
+            for _, rows, columns in cut_tiles(height, width, TILE):
                 network.net(network.scaling_layer(2 * sample[None, :, rows, columns] - 1))
 
     def plain() -> None:
@@ -145,11 +145,11 @@ def memory() -> None:
 def child(layer: str) -> None:
     """In a process of its own: print how far resident memory rises above that of the network."""
     made = extractor(layer)
-    extracted(torch.rand(3, 800, 800), made)  # what the libraries take once
+    extract_statistics(torch.rand(3, 800, 800), made)  # what the libraries take once
     # From here on the peak is that of what follows, not of the two networks that were built.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
-    extracted(torch.rand(3, 2160, 4096), made)
+    extract_statistics(torch.rand(3, 2160, 4096), made)
     print(resident("VmHWM") - before)
 
 
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--size", default="1024x540")
     parser.add_argument("--pairs", default="512x512")
     parser.add_argument("--samples", type=int, default=10)
-    parser.add_argument("--metric", choices=list(METRICS), default="lpips")
+    parser.add_argument("--metric", choices=list(NETWORKS), default="lpips")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=["sifid", "pairs", "memory"])
     parser.add_argument("--child", choices=LAYERS, help=argparse.SUPPRESS)

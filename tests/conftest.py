@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import Inception3, inception_v3
 
 from ourgan import weights
+from ourgan.metrics import sifid
 from ourgan.metrics.lpips import lpips_network
+from ourgan.models.feature_nets import inception_blocks
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 
@@ -69,3 +72,24 @@ def photo() -> Callable[..., torch.Tensor]:
         return torch.tensor(_scaled(name, width)).permute(2, 0, 1).float() / 255
 
     return small
+
+
+@pytest.fixture(scope="session")
+def inception_network(photo: Callable[..., torch.Tensor]) -> Inception3:
+    """torchvision's with random weights, normalised so that no channel is the same everywhere."""
+    torch.manual_seed(0)
+    network = inception_v3(weights=None, aux_logits=False, init_weights=False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # statistics of the one photo that it sees
+    with torch.no_grad():
+        network.train()(2 * photo(width=320)[None].repeat(2, 1, 1, 1) - 1)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def random_inception(inception_network: Inception3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network of SIFID replaced: the arithmetic is SIFID's, the numbers are none."""
+    loaded = inception_blocks(inception_network.state_dict()), "random weights of a test"
+    monkeypatch.setattr(sifid, "load_inception", lambda: loaded)
+    sifid._remembered.clear()

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from ourgan._core.devices import autocast
 from ourgan.io.pixels import crop_middle
-from ourgan.metrics.lpips import MetricUnavailable, lpips
-from ourgan.metrics.st_lpips import psnr, st_lpips
+from ourgan.metrics.lpips import MetricUnavailable, lpips, psnr, st_lpips
 from ourgan.training.degradation import bicubic_downscale
 from ourgan.training.finetune import photo_of_step
 from ourgan.training.patches import SCALE, Pair, stream, with_noise

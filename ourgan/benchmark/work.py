@@ -96,14 +96,14 @@ def measure_picture(photo: str, picture: str, cells: list[dict[str, Any]]) -> No
     """Measure one picture; `cells`: "path" and "inputs" of each, whose "metric" says which."""
     original, made = _photo(photo), read_image(picture)
     for cell in cells:
-        of_picture = registry.metric(cell["inputs"]["metric"]).of_picture
+        of_picture = registry.find_metric(cell["inputs"]["metric"]).of_picture
         assert of_picture is not None
         write_cell(Path(cell["path"]), cell["inputs"], of_picture(original, made))
 
 
 def measure_pairs(pictures: list[str], cell: dict[str, Any]) -> None:
     """Measure all pictures of one model against each other."""
-    of_pairs = registry.metric(cell["inputs"]["metric"]).of_pairs
+    of_pairs = registry.find_metric(cell["inputs"]["metric"]).of_pairs
     assert of_pairs is not None
     write_cell(Path(cell["path"]), cell["inputs"], of_pairs([Path(picture) for picture in pictures]))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 PIECE = 2048  # vectors at a time, which stay in a processor's cache in float64: twice as fast as whole bands
@@ -13,18 +14,24 @@ PIECE = 2048  # vectors at a time, which stay in a processor's cache in float64:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean (C,) and covariance (C, C; divided by count - 1) of `count` vectors, float64."""
+    """Mean and covariance (divided by count - 1) of `count` vectors, float64."""
 
-    mean: Tensor
-    covariance: Tensor
+    mean: Float[Tensor, " c"]
+    covariance: Float[Tensor, "c c"]
     count: int
 
 
-def summed(bands: Iterable[Tensor]) -> Statistics:
-    """Statistics of all positions of a map that arrives in bands (1, C, n, W): each is one vector.
+def accumulate_statistics(bands: Iterable[Tensor]) -> Statistics:
+    """Return the statistics of all positions of a feature map that arrives in bands.
 
     Sums are float64 and of differences from the first vectors' mean: what is large and equal in all vectors
-    would cost digits. ValueError for fewer than two vectors.
+    would cost digits.
+
+    Args:
+        bands: (1, C, n, W) each, from top to bottom; every position is one vector of C numbers.
+
+    Raises:
+        ValueError: There are fewer than two vectors.
     """
     shift = total = products = torch.empty(0)
     count = 0
@@ -44,7 +51,7 @@ def summed(bands: Iterable[Tensor]) -> Statistics:
 
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): 0 for equal statistics. Symmetric.
+    """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), which is symmetric, and 0 for equal statistics.
 
     The trace of the root is that of (S1^(1/2) S2 S1^(1/2))^(1/2), which is symmetric: two decompositions of
     symmetric matrices, no complex numbers, and nothing to add to the diagonal if one is singular.
@@ -53,6 +60,6 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     product = torch.linalg.eigvalsh(root @ second.covariance @ root)
     traces = first.covariance.trace() + second.covariance.trace()
-    apart = (first.mean - second.mean).square().sum()
+    difference = (first.mean - second.mean).square().sum()
     # Rounding can leave equal statistics a hair below 0.
-    return max(0.0, float(apart + traces - 2 * product.clamp(min=0).sqrt().sum()))
+    return max(0.0, float(difference + traces - 2 * product.clamp(min=0).sqrt().sum()))

@@ -1,62 +1,98 @@
-"""Numbers that need no other network: is the layout the photo's, do samples vary, are they copies?"""
+"""Numbers that need no network: is the layout the photo's, do samples vary, are they copies?
+
+All are in 8-bit levels: a difference of 1 is one of the 255 steps of an 8-bit file.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+WIDTH = 256  # pixels at which `ourgan evaluate` and `ourgan benchmark` compare layouts
 QUANTILES = 256  # at which the values of a row are compared
 
 
-def row_colour_error(photo: Tensor, sample: Tensor) -> float:
-    """Mean absolute difference of the rows' mean colours, in levels of 255; images (3, H, W) in [0, 1].
+def layout_size(image: Float[Tensor, "3 h w"]) -> tuple[int, int]:
+    """Return (height, 256): the size, in the image's aspect ratio, at which layouts are compared."""
+    return max(1, round(WIDTH * image.shape[1] / image.shape[2])), WIDTH
+
+
+def row_colour_error(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h w2"]) -> float:
+    """Return the mean absolute difference of the rows' mean colours, in 8-bit levels.
 
     Sky under a mountain changes the mean colour of a row; the same mountain further left does not. So
     this tells vertical incoherence from variety, which a perceptual distance between samples cannot.
+
+    Args:
+        photo: an image in [0, 1].
+        sample: another of the same height.
     """
     return float((photo.mean(2) - sample.mean(2)).abs().mean() * 255)
 
 
-def row_distribution_distance(photo: Tensor, sample: Tensor) -> float:
-    """How far the rows' colours are from the photo's: the mean of `row_distances`, in levels of 255."""
+def row_distribution_distance(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"]) -> float:
+    """Return how far the rows' colours are from the photo's: the mean of `row_distances`, in 8-bit levels."""
     return float(row_distances(photo, sample).mean())
 
 
-def row_distances(photo: Tensor, sample: Tensor) -> Tensor:
-    """First Wasserstein distance of each row's colours from those of the photo's row: (H,), levels of 255.
+def row_distances(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"]) -> Float[Tensor, " h"]:
+    """Return the first Wasserstein distance of each row's colours from those of the photo's row.
 
-    Images (3, H, W) in [0, 1] of one height. Each row of each channel is taken as a bag of W values, and the
-    two bags of a row are compared by their quantiles. Where along a row something stands does not count,
-    which leaves a generator free to move its mountains; how high it stands does. Unlike the mean colour of a
-    row, a bag also knows whether the row is half sky and half rock or all of it grey. 0 for the photo with
-    the pixels of every row shuffled. ValueError if the heights differ.
+    Each row of each channel is taken as a bag of W values, and the two bags of a row are compared by their
+    quantiles. Where along a row something stands does not count, which leaves a generator free to move its
+    mountains; how high it stands does. Unlike the mean colour of a row, a bag also knows whether the row is
+    half sky and half rock or all of it grey. 0 for the photo with the pixels of every row shuffled.
+
+    Args:
+        photo: an image in [0, 1].
+        sample: another of the same height.
+
+    Returns:
+        A distance for each row, mean over the channels, in 8-bit levels.
+
+    Raises:
+        ValueError: The heights differ.
     """
     if photo.shape[1] != sample.shape[1]:
         raise ValueError(f"heights {photo.shape[1]} and {sample.shape[1]}: scale one to the other")
-    places = (torch.arange(QUANTILES) + 0.5) / QUANTILES
-    first, second = (_quantiles(image, places) for image in (photo, sample))
+    shares = (torch.arange(QUANTILES) + 0.5) / QUANTILES
+    first, second = (_quantiles(image, shares) for image in (photo, sample))
     return (first - second).abs().mean((0, 2)).float() * 255
 
 
-def _quantiles(image: Tensor, places: Tensor) -> Tensor:
-    """Values of each row at the shares `places` of its sorted pixels: (3, H, len(places))."""
-    return image.double().sort(2).values[:, :, (places.double() * image.shape[2]).long()]
+def _quantiles(image: Tensor, shares: Tensor) -> Tensor:
+    """Return the values of each row at the given `shares` of its sorted pixels: (3, H, len(shares))."""
+    return image.double().sort(2).values[:, :, (shares.double() * image.shape[2]).long()]
 
 
-def diversity(samples: Sequence[Tensor]) -> float:
-    """Mean absolute difference over all pairs of samples (3, H, W) in [0, 1], in levels of 255."""
-    pairs = [float((a - b).abs().mean()) for a, b in itertools.combinations(samples, 2)]
-    return sum(pairs) / len(pairs) * 255 if pairs else 0.0
+def pixel_differences(samples: Sequence[Float[Tensor, "3 h w"]]) -> Float[Tensor, "n n"]:
+    """Return the mean absolute difference of each of n samples to each other, in 8-bit levels.
 
-
-def distance_to_photo(photo: Tensor, sample: Tensor) -> float:
-    """Mean absolute difference to the photo or to its mirror, whichever is nearer, in levels of 255.
-
-    Near 0 means a copy.
+    Args:
+        samples: images of one size, in [0, 1].
     """
-    return float(
-        torch.stack([(photo - sample).abs().mean(), (photo.flip(2) - sample).abs().mean()]).min() * 255
-    )
+    stacked = torch.stack(list(samples))
+    return torch.stack([(stacked - sample).abs().mean((1, 2, 3)) * 255 for sample in stacked])
+
+
+def diversity(samples: Sequence[Float[Tensor, "3 h w"]]) -> float:
+    """Return the mean of `pixel_differences` over all pairs of samples; 0 for a single one."""
+    count = len(samples)
+    return float(pixel_differences(samples).sum()) / (count * (count - 1)) if count > 1 else 0.0
+
+
+def distance_to_photo(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h w"]) -> float:
+    """Return the mean absolute difference to the photo or to its mirror image, whichever is nearer.
+
+    Args:
+        photo: an image in [0, 1].
+        sample: another of the same size.
+
+    Returns:
+        8-bit levels; near 0 means that the sample is a copy.
+    """
+    nearest = torch.stack([(image - sample).abs().mean() for image in (photo, photo.flip(2))]).min()
+    return float(nearest * 255)

@@ -1,4 +1,4 @@
-"""Diversity as in Table 4: LPIPS, or ST-LPIPS, over all pairs of samples, each sample's features made once.
+"""Diversity as in Table 4: LPIPS or ST-LPIPS over all pairs of samples, each sample's features computed once.
 
 50 samples have 1,225 pairs; plainly, every sample goes through the network 49 times. Here the distance of a
 pair is taken from scalar products of the two samples' features, so that all pairs of a band of rows are one
@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.io.read import read_image
-from ourgan.metrics.lpips import lpips_network
-from ourgan.metrics.st_lpips import SMALLEST, TILE, st_lpips_network, tiles
-from ourgan.metrics.streaming_features import Stage, in_bands, perceptual_stages
+from ourgan.metrics.lpips import SMALLEST, TILE, cut_tiles, lpips_network, st_lpips_network
+from ourgan.metrics.streaming_features import Block, in_bands, perceptual_blocks
 
 Sample = Tensor | str | os.PathLike[str] | Callable[[], Tensor]
 
-METRICS: dict[str, Callable[[], Any]] = {"lpips": lpips_network, "st_lpips": st_lpips_network}
+NETWORKS: dict[str, Callable[[], Any]] = {"lpips": lpips_network, "st_lpips": st_lpips_network}
 BAND_BYTES = 256 * 2**20  # of the features of all samples, where they are largest
 WIDEST = 64  # channels of either trunk at the size of the image
 BLOCK = 1 << 16  # products that are added in float32 before float64 takes over
@@ -35,48 +35,55 @@ EPSILON = 1e-10  # of both packages, where features are divided by their norm
 
 
 def mean_pairwise(samples: Sequence[Sample], metric: str = "st_lpips", *, tile: int = TILE) -> float:
-    """Mean distance over all pairs of samples; larger is more diverse. Arguments and errors: `pairwise`."""
+    """Return the mean distance over all pairs of samples, larger for more diverse ones; see `pairwise`."""
     distances = pairwise(samples, metric, tile=tile)
     count = len(distances)
     return float(distances.sum()) / (count * (count - 1))
 
 
 @torch.inference_mode()
-def pairwise(samples: Sequence[Sample], metric: str = "st_lpips", *, tile: int = TILE) -> Tensor:
-    """Distances (N, N), float64, of all pairs: those of `lpips` or `st_lpips`, with the same tiles.
+def pairwise(
+    samples: Sequence[Sample], metric: str = "st_lpips", *, tile: int = TILE
+) -> Float64[Tensor, "n n"]:
+    """Return the distances of all pairs of n samples: those of `lpips` or `st_lpips`, with the same tiles.
 
-    `samples`: images (3, H, W) in [0, 1], files, or callables that return an image. What is no tensor is read
-    once, one at a time, and kept in a temporary directory. `metric`: "lpips" or "st_lpips". Raises
-    OurganError for fewer than two samples, sizes that differ or a side under 32; MetricUnavailable without
-    the weights.
+    Args:
+        samples: images (3, H, W) of one size in [0, 1], files, or callables that return an image. What is no
+            tensor is read once, one at a time, and kept in a temporary directory.
+        metric: "lpips" or "st_lpips".
+        tile: as for `lpips`.
+
+    Raises:
+        OurganError: There are fewer than two samples, sizes that differ, or a side under 32 pixels.
+        MetricUnavailable: The weights cannot be had.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r}: use {' or '.join(METRICS)}")
+    if metric not in NETWORKS:
+        raise ValueError(f"metric {metric!r}: use {' or '.join(NETWORKS)}")
     if len(samples) < 2:
         raise OurganError(f"{metric} over pairs of {len(samples)} sample: give two or more")
-    network = METRICS[metric]()
-    stages, taps = perceptual_stages(network)
+    network = NETWORKS[metric]()
+    blocks, taps = perceptual_blocks(network)
     # The weights of the heads are not negative: half of each goes to either side of the product.
     roots = dict(zip(taps, (lin.model[-1].weight[0].sqrt().flatten(1) for lin in network.lins), strict=True))
     with tempfile.TemporaryDirectory(prefix="ourgan-pairs-") as scratch:
-        kept = [_kept(sample, Path(scratch) / f"{n}.npy") for n, sample in enumerate(samples)]
-        height, width = _common_size(kept, samples)
-        total = torch.zeros(len(kept), len(kept), dtype=torch.float64)
-        for area, rows, columns in tiles(height, width, tile):
-            crops = [image[:, rows, columns] for image in kept]
-            total += area * _distances(crops, stages, roots)
+        images = [_spool(sample, Path(scratch) / f"{n}.npy") for n, sample in enumerate(samples)]
+        height, width = _common_size(images, samples)
+        total = torch.zeros(len(images), len(images), dtype=torch.float64)
+        for area, rows, columns in cut_tiles(height, width, tile):
+            crops = [image[:, rows, columns] for image in images]
+            total += area * _distances(crops, blocks, roots)
     return total
 
 
-def _distances(crops: Sequence[Tensor], stages: Sequence[Stage], roots: dict[int, Tensor]) -> Tensor:
-    """(N, N) of one tile: all samples go through the trunk side by side, and are compared band by band."""
+def _distances(crops: Sequence[Tensor], blocks: Sequence[Block], roots: dict[int, Tensor]) -> Tensor:
+    """Return the distances (n, n) in one tile; samples go through the trunk side by side, in bands."""
     height, width = crops[0].shape[1:]
     step = max(16, BAND_BYTES // (len(crops) * WIDEST * width * 4))
     products = {tap: torch.zeros(len(crops), len(crops), dtype=torch.float64) for tap in roots}
     positions = dict.fromkeys(roots, 0)
-    # Of one band's features, and used again: new memory costs more than the arithmetic.
+    # One band's features, allocated once: new memory costs more than the arithmetic.
     memory = torch.empty(0)
-    streams = [in_bands(stages, _pieces(crop, step), height, roots, 0) for crop in crops]
+    streams = [in_bands(blocks, _pieces(crop, step), height, roots, 0) for crop in crops]
     for bands in zip(*streams, strict=True):
         tap, first = bands[0]
         if len(memory) < (needed := len(crops) * first.numel()):
@@ -108,8 +115,8 @@ def _floats(pixels: Tensor) -> Tensor:
     )
 
 
-def _kept(sample: Sample, path: Path) -> Tensor:
-    """A sample (3, H, W) to cut from: itself, or mapped from a file, in 8 bits where that loses nothing."""
+def _spool(sample: Sample, path: Path) -> Tensor:
+    """Return a sample (3, H, W): itself, or mapped from a file, in 8 bits where that loses nothing."""
     if isinstance(sample, Tensor):
         return sample
     image = sample() if callable(sample) else read_image(sample)

@@ -1,4 +1,8 @@
-"""The metrics of the benchmark: one line each, under one name each."""
+"""The metrics of `ourgan evaluate` and `ourgan benchmark`: one line each, under one name each.
+
+A metric takes pictures of any size. Who is resized to what belongs to its definition, and is said by the
+function here that does it: `at_picture_size`, `at_layout_size`, `over_pairs`, `over_pixels`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ourgan._core.errors import OurganError
 from ourgan.io.pixels import resize
 from ourgan.io.read import read_image
-from ourgan.metrics.layout import distance_to_photo, row_colour_error, row_distribution_distance
+from ourgan.metrics.layout import (
+    distance_to_photo,
+    layout_size,
+    pixel_differences,
+    row_colour_error,
+    row_distribution_distance,
+)
 from ourgan.metrics.lpips import MetricUnavailable, lpips_network
 from ourgan.metrics.pairs import pairwise
 from ourgan.metrics.sifid import STAND_IN, si_fd, sifid, sifid_extractor
-
-LAYOUT_WIDTH = 256  # pixels at which layouts are compared, as in `ourgan evaluate`
 
 OfPicture = Callable[[Tensor, Tensor], float]
 """Of the photo and a picture, both (3, H, W) in [0, 1]."""
@@ -31,9 +39,10 @@ class Metric:
     """A number about pictures of a photo.
 
     Attributes:
-        name: its key, in cells and tables.
+        name: its key in the benchmark's tables and cached results.
+        key: its key in the report of `ourgan evaluate`.
         column: what a reader calls it, with its unit.
-        of_picture, of_pairs: one of the two measures.
+        of_picture, of_pairs: the measure, one of the two.
         needs: raises MetricUnavailable where its networks cannot be had.
         paper: the column of the paper's Table 4 that it is: "sifid-5", "sifid-13" or "lpips".
         stands_for: the column whose order it may speak about where the metric itself is absent.
@@ -41,6 +50,7 @@ class Metric:
     """
 
     name: str
+    key: str
     column: str
     of_picture: OfPicture | None = None
     of_pairs: OfPictures | None = None
@@ -51,11 +61,16 @@ class Metric:
 
     @property
     def degree(self) -> int:
-        """How many pictures one distance is of; see `verdicts.Number`."""
+        """How many pictures one distance is of; see `benchmark.significance.Number`."""
         return 1 if self.of_pairs is None else 2
 
+    @property
+    def family(self) -> str:
+        """Its key without the layer, "SIFID" or "LPIPS": what is absent if `needs` cannot be had."""
+        return self.key.partition(" layer ")[0].removesuffix(" over pairs")
+
     def absent(self) -> str:
-        """Why it cannot be measured here, or nothing."""
+        """Return why it cannot be measured here, or ""."""
         try:
             self.needs()
         except MetricUnavailable as error:
@@ -63,84 +78,122 @@ class Metric:
         return ""
 
 
-def reduced(photo: Tensor, picture: Tensor) -> Tensor:
-    """The photo at the picture's size, if it is larger; never enlarged, which would only blur it."""
-    size = (picture.shape[1], picture.shape[2])
-    return resize(photo, size) if photo.shape[2] > size[1] else photo
+def at_picture_size(measure: OfPicture) -> OfPicture:
+    """Return `measure` of a photo that is reduced to the picture's size first: SIFID and SI-FD.
 
+    Features depend on the scale at which a texture is seen, so a photo wider than the picture is resized to
+    the picture's width and height. A narrower one stays as it is, since enlarging would only blur it; the
+    picture is never resized.
+    """
 
-def _features(measure: Callable[[Tensor, Tensor, str], float], layer: str) -> OfPicture:
     def of_picture(photo: Tensor, picture: Tensor) -> float:
-        return measure(reduced(photo, picture), picture, layer)
+        height, width = picture.shape[1:]
+        return measure(resize(photo, (height, width)) if photo.shape[2] > width else photo, picture)
 
     return of_picture
 
 
-def _layout(measure: OfPicture) -> OfPicture:
+def at_layout_size(measure: OfPicture) -> OfPicture:
+    """Return `measure` of photo and picture both resized to `layout_size` of the photo, 256 pixels wide."""
+
     def of_picture(photo: Tensor, picture: Tensor) -> float:
-        size = (max(1, round(LAYOUT_WIDTH * photo.shape[1] / photo.shape[2])), LAYOUT_WIDTH)
+        size = layout_size(photo)
         return measure(resize(photo, size), resize(picture, size))
 
     return of_picture
 
 
-def _to_the_others(distances: Tensor) -> list[float]:
-    """Means over the rows of (N, N) without the diagonal, which is 0."""
-    means: list[float] = (distances.sum(1) / (len(distances) - 1)).tolist()
-    return means
+def over_pairs(name: str) -> OfPictures:
+    """Return LPIPS or ST-LPIPS of each picture to the others; nothing is resized, all must be of one size.
 
-
-def _perceptual(name: str) -> OfPictures:
+    Args:
+        name: "lpips" or "st_lpips", as for `pairwise`.
+    """
     return lambda pictures: _to_the_others(pairwise(pictures, name))
 
 
-def _diversity(pictures: Sequence[Path]) -> list[float]:
-    first = read_image(pictures[0])
-    size = (max(1, round(LAYOUT_WIDTH * first.shape[1] / first.shape[2])), LAYOUT_WIDTH)
-    small = torch.stack([resize(read_image(path), size) for path in pictures])
-    return _to_the_others(torch.stack([(small - one).abs().mean((1, 2, 3)) * 255 for one in small]))
+def over_pixels(pictures: Sequence[Path]) -> list[float]:
+    """Return `pixel_differences` of each picture to the others, all resized to `layout_size` of the first.
+
+    Raises:
+        OurganError: There is only one picture.
+    """
+    if len(pictures) < 2:
+        raise OurganError(f"diversity of {len(pictures)} picture: give two or more")
+    size = layout_size(read_image(pictures[0]))
+    return _to_the_others(pixel_differences([resize(read_image(path), size) for path in pictures]))
+
+
+def _to_the_others(distances: Tensor) -> list[float]:
+    """Return the means over the rows of (n, n) without the diagonal, which is 0."""
+    means: list[float] = (distances.sum(1) / (len(distances) - 1)).tolist()
+    return means
 
 
 METRICS = (
     Metric(
         "sifid-5",
+        "SIFID layer 5",
         "SIFID, layer 5",
-        of_picture=_features(sifid, "5"),
+        of_picture=at_picture_size(functools.partial(sifid, layer="5")),
         needs=functools.partial(sifid_extractor, "5"),
         paper="sifid-5",
     ),
     Metric(
         "sifid-13",
+        "SIFID layer 13",
         "SIFID, layer 13",
-        of_picture=_features(sifid, "13"),
+        of_picture=at_picture_size(functools.partial(sifid, layer="13")),
         needs=functools.partial(sifid_extractor, "13"),
         paper="sifid-13",
     ),
-    Metric("lpips", "LPIPS", of_pairs=_perceptual("lpips"), needs=lpips_network, paper="lpips"),
+    Metric(
+        "lpips",
+        "LPIPS over pairs",
+        "LPIPS",
+        of_pairs=over_pairs("lpips"),
+        needs=lpips_network,
+        paper="lpips",
+    ),
     Metric(
         "si-fd-relu2_2",
+        f"{STAND_IN} relu2_2",
         f"{STAND_IN}, relu2_2",
-        of_picture=_features(si_fd, "relu2_2"),
+        of_picture=at_picture_size(functools.partial(si_fd, depth="relu2_2")),
         stands_for="sifid-5",
     ),
     Metric(
         "si-fd-relu4_3",
+        f"{STAND_IN} relu4_3",
         f"{STAND_IN}, relu4_3",
-        of_picture=_features(si_fd, "relu4_3"),
+        of_picture=at_picture_size(functools.partial(si_fd, depth="relu4_3")),
         stands_for="sifid-13",
     ),
-    Metric("st-lpips", "ST-LPIPS", of_pairs=_perceptual("st_lpips"), stands_for="lpips"),
-    Metric("row-colour-error", "row colour error, levels of 255", of_picture=_layout(row_colour_error)),
+    Metric(
+        "st-lpips", "ST-LPIPS over pairs", "ST-LPIPS", of_pairs=over_pairs("st_lpips"), stands_for="lpips"
+    ),
+    Metric(
+        "row-colour-error",
+        "row_colour_error",
+        "row colour error, 8-bit levels",
+        of_picture=at_layout_size(row_colour_error),
+    ),
     Metric(
         "row-distribution",
-        "distance of the rows' colours, levels of 255",
-        of_picture=_layout(row_distribution_distance),
+        "row_distribution",
+        "distance of the rows' colours, 8-bit levels",
+        of_picture=at_layout_size(row_distribution_distance),
     ),
-    Metric("diversity", "difference of pixels, levels of 255", of_pairs=_diversity),
-    Metric("distance-to-photo", "distance to the photo, levels", of_picture=_layout(distance_to_photo)),
+    Metric("diversity", "diversity", "difference of pixels, 8-bit levels", of_pairs=over_pixels),
+    Metric(
+        "distance-to-photo",
+        "distance_to_photo",
+        "distance to the photo, 8-bit levels",
+        of_picture=at_layout_size(distance_to_photo),
+    ),
 )
 
 
-def metric(name: str) -> Metric:
-    """One of METRICS by its name."""
-    return next(each for each in METRICS if each.name == name)
+def find_metric(name: str) -> Metric:
+    """Return one of METRICS by its name."""
+    return next(metric for metric in METRICS if metric.name == name)

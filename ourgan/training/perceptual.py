@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ourgan import weights
-from ourgan.metrics.st_lpips import shift_tolerant
+from ourgan.models.feature_nets import shift_tolerant
 
 log = logging.getLogger(__name__)
 

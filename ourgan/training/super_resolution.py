@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ourgan._core.devices import autocast, compute_dtype, dtype_name
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import SuperResolutionTraining
-from ourgan.metrics.st_lpips import psnr, st_lpips
+from ourgan.metrics.lpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.training import checkpoint, losses
 from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm

@@ -1,4 +1,4 @@
-"""`ourgan evaluate`: numbers under their own names, a reason for each that is absent, bad input in a line."""
+"""`ourgan evaluate`: the benchmark's numbers, a reason for each that is absent, bad input in a line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import pytest
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
+from ourgan.benchmark.cache import cell_path, read_cell
 from ourgan.benchmark.evaluate import evaluate
+from ourgan.benchmark.work import measure_pairs, measure_picture
 from ourgan.cli import main
-from ourgan.io.pixels import write_image
+from ourgan.io.pixels import resize, write_image
 from ourgan.io.read import read_image
 from ourgan.metrics.lpips import lpips_network
 from ourgan.metrics.pairs import mean_pairwise
-from ourgan.metrics.sifid import si_fd
-from ourgan.models import inception
+from ourgan.metrics.registry import METRICS
+from ourgan.metrics.sifid import Extractor, load_inception, si_fd
 
 Photo = Callable[..., Tensor]
 
@@ -27,7 +29,7 @@ STAND_INS = ("SI-FD (VGG16 of ST-LPIPS) relu2_2", "SI-FD (VGG16 of ST-LPIPS) rel
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    inception.inception.cache_clear()
+    load_inception.cache_clear()
     lpips_network.cache_clear()
 
 
@@ -86,7 +88,10 @@ def test_bad_input_is_one_line_and_no_report(
     pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
-    monkeypatch.setattr(evaluate, "_compared", lambda *_: pytest.fail("measured before all files were read"))
+    monkeypatch.setattr(
+        "ourgan.benchmark.evaluate._measure_sample",
+        lambda *_: pytest.fail("measured too early"),
+    )
     with pytest.raises(OurganError, match="give at least one picture"):
         evaluate(pictures[0], [])
     broken = tmp_path / "broken.jpg"
@@ -102,3 +107,34 @@ def test_a_photo_compared_with_itself_is_no_distance_away(pictures: list[Path]) 
     found = evaluate(pictures[0], [pictures[0], pictures[0]])
     assert found["row_colour_error"] == 0 and found["diversity"] == 0
     assert found["ST-LPIPS over pairs"] == 0 and found[STAND_INS[0]] < 1e-5 > found[STAND_INS[1]]
+
+
+def test_the_benchmark_computes_the_same_numbers(
+    photo: Photo, tmp_path: Path, random_inception: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The photo is larger than the samples, and of another shape."""
+    # Singular covariances will do here, and small images take less time.
+    monkeypatch.setattr(Extractor, "check_size", lambda *_: None)
+    assert not [metric.name for metric in METRICS if metric.absent()]
+    write_image(tmp_path / "photo.png", photo(width=300)[:, :200])
+    samples = [tmp_path / "reduced.png", tmp_path / "other.png"]
+    write_image(samples[0], resize(read_image(tmp_path / "photo.png"), (120, 160)))
+    write_image(samples[1], photo("stream", width=180)[:, :120, :160])
+    report = evaluate(tmp_path / "photo.png", samples)
+    assert report["absent"] == {}
+    for number, path in enumerate(samples):
+        inputs = [{"metric": metric.name, "of": path.name} for metric in METRICS if metric.of_picture]
+        cells = [{"path": str(cell_path(tmp_path, each)), "inputs": each} for each in inputs]
+        measure_picture(str(tmp_path / "photo.png"), str(path), cells)
+        for metric in METRICS:
+            if metric.of_picture:
+                (value,) = read_cell(cell_path(tmp_path, {"metric": metric.name, "of": path.name}))
+                assert report["samples"][number][metric.key] == round(value, 6), metric.name
+    for metric in METRICS:
+        if metric.of_pairs:
+            inputs = {"metric": metric.name}
+            cell = {"path": str(cell_path(tmp_path, inputs)), "inputs": inputs}
+            measure_pairs([str(path) for path in samples], cell)
+            assert report[metric.key] == round(sum(read_cell(cell_path(tmp_path, inputs))) / 2, 6)
+    # A photo's own reduction has its textures, whatever the photo's size.
+    assert report["samples"][0][STAND_INS[0]] < 1e-4 < report["samples"][1][STAND_INS[0]]

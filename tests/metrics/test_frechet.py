@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from ourgan.metrics.frechet import Statistics, frechet_distance, summed
+from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance
 
 
 def drawn(seed: int, channels: int, count: int) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_a_channel_that_is_constant_does_no_harm() -> None:
 def test_bands_sum_to_the_whole(seed: int, heights: list[int], offset: float) -> None:
     image = (drawn(seed, 5, 30 * 11) + offset).reshape(1, 5, 30, 11).float()
     edges = sorted(set(heights) | {0, 30})
-    found = summed(image[:, :, a:b] for a, b in itertools.pairwise(edges))
+    found = accumulate_statistics(image[:, :, a:b] for a, b in itertools.pairwise(edges))
     whole = image[0].flatten(1).double().numpy()
     assert found.count == 330
     np.testing.assert_allclose(found.mean, whole.mean(1), rtol=1e-12)
@@ -58,4 +58,4 @@ def test_bands_sum_to_the_whole(seed: int, heights: list[int], offset: float) ->
 
 def test_one_vector_has_no_covariance() -> None:
     with pytest.raises(ValueError, match="1 vectors"):
-        summed([torch.zeros(1, 4, 1, 1)])
+        accumulate_statistics([torch.zeros(1, 4, 1, 1)])

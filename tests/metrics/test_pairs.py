@@ -18,9 +18,8 @@ from ourgan import weights
 from ourgan._core.errors import OurganError
 from ourgan.io.pixels import write_image
 from ourgan.metrics import pairs
-from ourgan.metrics.lpips import MetricUnavailable, lpips, lpips_network
+from ourgan.metrics.lpips import MetricUnavailable, lpips, lpips_network, st_lpips
 from ourgan.metrics.pairs import mean_pairwise, pairwise
-from ourgan.metrics.st_lpips import st_lpips
 
 Photo = Callable[..., Tensor]
 
@@ -79,7 +78,7 @@ def test_files_and_callables_are_read_once_and_lose_nothing(samples: list[Tensor
 def test_each_sample_goes_through_the_trunk_once(
     samples: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = pairs.METRICS["st_lpips"]()
+    network = pairs.NETWORKS["st_lpips"]()
     rows = [0, 0]
     watched = [network.net.slice1[0], network.net.slice5[0]]
     for number, layer in enumerate(watched):

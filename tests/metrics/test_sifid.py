@@ -15,37 +15,24 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import Inception3, inception_v3
+from torchvision.models import Inception3
 
 from ourgan import weights
 from ourgan.metrics import sifid, streaming_features
+from ourgan.metrics.frechet import Statistics
 from ourgan.metrics.lpips import MetricUnavailable
-from ourgan.metrics.sifid import STAND_IN, ImageTooSmall, si_fd, statistics
-from ourgan.models import inception
+from ourgan.metrics.sifid import (
+    STAND_IN,
+    ImageTooSmall,
+    extract_statistics,
+    load_inception,
+    si_fd,
+    sifid_extractor,
+)
 
 Photo = Callable[..., Tensor]
 
 NAMES = {"64": "Conv2d_2b_3x3", "5": "Conv2d_4a_3x3", "13": "Mixed_6e"}
-
-
-@pytest.fixture(scope="module")
-def network(photo: Photo) -> Inception3:
-    """torchvision's with random weights, normalised so that no channel is the same everywhere."""
-    torch.manual_seed(0)
-    made = inception_v3(weights=None, aux_logits=False, init_weights=False)
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # statistics of the one photo that it sees
-    with torch.no_grad():
-        made.train()(2 * photo(width=320)[None].repeat(2, 1, 1, 1) - 1)
-    return made.eval().requires_grad_(False)
-
-
-@pytest.fixture
-def random_inception(network: Inception3, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = inception.blocks(network.state_dict()), "random weights of a test"
-    monkeypatch.setattr(inception, "inception", lambda: made)
-    monkeypatch.setattr(sifid, "_known", {})
 
 
 def whole(network: Inception3, image: Tensor) -> dict[str, np.ndarray]:
@@ -75,14 +62,14 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_bands_of_a_1k_photo_are_the_whole_photo(
-    network: Inception3, random_inception: None, photo: Photo, monkeypatch: pytest.MonkeyPatch
+    inception_network: Inception3, random_inception: None, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming_features, "SHARE", 1)  # many bands
     monkeypatch.setattr(sifid, "BAND_BYTES", 2**20)
     image, other = photo(width=1024)[:, :540], photo("stream", width=600)
-    features, others = whole(network, image), whole(network, other)
+    features, others = whole(inception_network, image), whole(inception_network, other)
     for layer, channels in (("64", 64), ("5", 192), ("13", 768)):
-        found, expected = statistics(image, layer), features[layer]
+        found, expected = extract_statistics(image, sifid_extractor(layer)), features[layer]
         assert len(expected) == channels and found.count == expected.shape[1] and expected.min() >= 0
         covariance = np.cov(expected)
         assert np.abs(found.mean.numpy() - expected.mean(1)).max() < 1e-6 * expected.mean()
@@ -95,23 +82,28 @@ def test_the_photo_is_computed_once(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     computed: list[int] = []
-    real = sifid.extracted
-    monkeypatch.setattr(sifid, "extracted", lambda x, e: (computed.append(x.shape[2]), real(x, e))[1])
+    real = sifid.extract_statistics
+
+    def count(image: Tensor, extractor: sifid.Extractor) -> Statistics:
+        computed.append(image.shape[2])
+        return real(image, extractor)
+
+    monkeypatch.setattr(sifid, "extract_statistics", count)
     image, sample = photo(width=160), photo("stream", width=150)
     first = sifid.sifid(image, sample, "64")
     assert computed == [160, 150]
     assert sifid.sifid(image, sample, "64") == first and computed == [160, 150, 150]
-    sifid._known.clear()  # as in another process: from the disk
+    sifid._remembered.clear()  # as in another process: from the disk
     assert sifid.sifid(image.clone(), sample, "64") == first and computed == [160, 150, 150, 150]
     (kept,) = (tmp_path / "ourgan" / "statistics").iterdir()
-    sifid._known.clear()
+    sifid._remembered.clear()
     kept.write_bytes(kept.read_bytes()[:100])  # damaged: computed again, and written again
     assert sifid.sifid(image, sample, "64") == first and computed[-2:] == [160, 150]
     assert kept.stat().st_size > 30_000
     sifid.sifid(image * 0.99, sample, "64")  # another photo
     sifid.sifid(image, sample, "5")  # another layer
-    blocks = inception.inception()[0]
-    monkeypatch.setattr(inception, "inception", lambda: (blocks, "other weights"))
+    blocks = sifid.load_inception()[0]
+    monkeypatch.setattr(sifid, "load_inception", lambda: (blocks, "other weights"))
     sifid.sifid(image, sample, "64")
     assert computed[-6:] == [160, 150] * 3
     assert len(list(kept.parent.iterdir())) == 4
@@ -123,20 +115,20 @@ def test_an_image_with_too_few_vectors_is_refused(random_inception: None, photo:
         ImageTooSmall, match=r"256x135 pixels have 84 feature vectors, 768 .*least 6\d\dx3\d\d"
     ):
         sifid.sifid(large, small, "13")
-    extractor = sifid.sifid_extractor("13")
+    extractor = sifid_extractor("13")
     with pytest.raises(ImageTooSmall) as refused:
-        extractor.check(135, 256)
+        extractor.check_size(135, 256)
     width, height = map(int, str(refused.value).rsplit(" ", 2)[1].split("x"))
-    extractor.check(height, width)
+    extractor.check_size(height, width)
     with pytest.raises(ImageTooSmall):
-        extractor.check(height - 1, width - 2)
+        extractor.check_size(height - 1, width - 2)
     with pytest.raises(ValueError, match="64, 5, 13"):
-        statistics(small, "2048")
+        sifid_extractor("2048")
 
 
 def test_without_the_weights_there_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    inception.inception.cache_clear()
+    load_inception.cache_clear()
     with pytest.raises(
         MetricUnavailable, match=r"SIFID is absent: its InceptionV3 cannot be had .*hf download"
     ):
@@ -144,26 +136,26 @@ def test_without_the_weights_there_is_no_number(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_weights_without_batch_counts_or_deeper_layers_will_do(
-    network: Inception3, monkeypatch: pytest.MonkeyPatch
+    inception_network: Inception3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = {
         name: value
-        for name, value in network.state_dict().items()
+        for name, value in inception_network.state_dict().items()
         if not name.startswith(("Mixed_7", "fc")) and not name.endswith("num_batches_tracked")
     }
-    inception.inception.cache_clear()
+    load_inception.cache_clear()
     given = SimpleNamespace(state_dict=state, sha256="7", source="a file")
     monkeypatch.setattr(weights, "load", lambda name: given)
-    blocks, sha256 = inception.inception()
+    blocks, sha256 = load_inception()
     image = torch.rand(1, 3, 79, 83)
     with torch.no_grad():
-        torch.testing.assert_close(blocks["Conv2d_1a_3x3"](image), network.Conv2d_1a_3x3(image))
+        torch.testing.assert_close(blocks["Conv2d_1a_3x3"](image), inception_network.Conv2d_1a_3x3(image))
     assert sha256 == "7"
-    inception.inception.cache_clear()
+    load_inception.cache_clear()
     del state["Mixed_6e.branch_pool.bn.running_var"]
     with pytest.raises(MetricUnavailable, match=r"a file holds no InceptionV3 .*Mixed_6e\.branch_pool"):
-        inception.inception()
-    inception.inception.cache_clear()
+        load_inception()
+    load_inception.cache_clear()
 
 
 @pytest.mark.parametrize("depth", ["relu2_2", "relu4_3"])

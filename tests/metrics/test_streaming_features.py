@@ -13,8 +13,8 @@ from stlpips_pytorch.models_lpf.downsample import Downsample
 from torch import Tensor, nn
 
 from ourgan.metrics import streaming_features
-from ourgan.metrics.st_lpips import shift_tolerant
-from ourgan.metrics.streaming_features import Stage, in_bands, perceptual_stages, plain_stages
+from ourgan.metrics.streaming_features import Block, in_bands, perceptual_blocks, plain_blocks
+from ourgan.models.feature_nets import shift_tolerant
 
 Photo = Callable[..., Tensor]
 
@@ -49,16 +49,16 @@ def test_bands_are_the_whole_image(
     layers = [part for kind in kinds for part in layer(kind)]
     network = nn.Sequential(*layers).double().eval().requires_grad_(False)
     image = torch.randn(1, 2, height, 24, dtype=torch.float64)
-    stages = plain_stages(layers)
+    blocks = plain_blocks(layers)
     rows = columns = 0
     try:
         whole = network(image)
         rows, columns = height, 24
-        for stage in stages:
-            rows, columns = stage.size(rows), stage.size(columns)
+        for block in blocks:
+            rows, columns = block.size(rows), block.size(columns)
     except RuntimeError:  # nothing is left of so small an image
         return
-    found = in_bands(stages, cut(image, heights), height, [len(stages) - 1], band_bytes)
+    found = in_bands(blocks, cut(image, heights), height, [len(blocks) - 1], band_bytes)
     joined = torch.cat([part for _, part in found], 2)
     assert joined.shape[2:] == (rows, columns)
     torch.testing.assert_close(joined, whole, rtol=0, atol=1e-12)
@@ -69,10 +69,10 @@ def test_all_five_depths_of_a_real_trunk(trunk: str, photo: Photo, monkeypatch: 
     monkeypatch.setattr(streaming_features, "SHARE", 1)  # many bands
     network = shift_tolerant(trunk)
     image = photo(width=96)[None]
-    stages, taps = perceptual_stages(network)
+    blocks, taps = perceptual_blocks(network)
     with torch.no_grad():
         whole = network.net(network.scaling_layer(2 * image - 1))
-        bands = list(in_bands(stages, (2 * image - 1).split(7, 2), image.shape[2], taps, 0))
+        bands = list(in_bands(blocks, (2 * image - 1).split(7, 2), image.shape[2], taps, 0))
     for tap, expected in zip(taps, whole, strict=True):
         parts = [rows for number, rows in bands if number == tap]
         assert len(parts) > 1 or tap > taps[1]  # few rows are left deep down
@@ -88,12 +88,12 @@ def test_rows_are_not_computed_over_and_over(photo: Photo) -> None:
         return torch.nn.functional.avg_pool2d(x, 13, 1, 6)
 
     image = photo(width=64).repeat(1, 10, 1)[None]
-    list(in_bands([Stage(counted, 13, 1, 6)], image.split(1, 2), image.shape[2], [0], 0))
+    list(in_bands([Block(counted, 13, 1, 6)], image.split(1, 2), image.shape[2], [0], 0))
     assert image.shape[2] < seen < 1.13 * image.shape[2]  # 12 rows of every 96 twice
 
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(TypeError, match="Linear has no known window"):
-        plain_stages([nn.Linear(1, 1)])
+        plain_blocks([nn.Linear(1, 1)])
     with pytest.raises(TypeError, match=r"\(1, 7\) differs between the axes"):
-        plain_stages([nn.Conv2d(1, 1, (1, 7))])
+        plain_blocks([nn.Conv2d(1, 1, (1, 7))])
