@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import nbformat
 import pytest
 
 import ourgan
 
-ROOMS = ["ourgan", "ourgan.reproduce", "ourgan.reproduce.figures"]
+ROOMS = ["ourgan", "ourgan.io", "ourgan.models", "ourgan.reproduce", "ourgan.reproduce.figures"]
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 HEAVY = ("torch", "numpy", "matplotlib", "PIL", "ipywidgets", "IPython", "pandas")
 
 
@@ -50,3 +55,26 @@ def test_importing_a_room_is_cheap() -> None:
 
 def test_a_picture_needs_no_drawing_library() -> None:
     assert loads("import ourgan.pipeline", "torch", "matplotlib", "pandas", "IPython") == ["torch"]
+
+
+def wanted() -> Iterator[tuple[str, str]]:
+    """What the notebooks import from the package and take from its figures: module and name."""
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        for node in ast.walk(ast.parse("\n".join(c.source for c in cells if c.cell_type == "code"))):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "ourgan":
+                    yield from ((module, alias.name) for alias in names)
+                case ast.Attribute(value=ast.Name(id="figures"), attr=name):
+                    yield "ourgan.reproduce.figures", name
+
+
+def test_the_notebooks_need_few_modules_and_find_every_name() -> None:
+    modules = set()
+    for module, name in set(wanted()):
+        found = getattr(importlib.import_module(module), name, None)
+        if found is None or inspect.ismodule(found):  # a module, which is imported as such
+            modules.add(importlib.import_module(f"{module}.{name}").__name__)
+        else:
+            modules.add(module)
+    assert len(modules) <= 45, sorted(modules)

@@ -1,0 +1,15 @@
+"""Networks only: layers and forward passes, made from plain arguments. No files, no training.
+
+They may import `config` and `_core`.
+"""
+
+from ourgan._core.lazy import lazy
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "coordconv": ["VerticalCoordConv2d", "coordinate_plane"],
+        "rrdbnet": ["RRDBNet"],
+        "swinir": ["SwinIR"],
+    },
+)
