@@ -23,7 +23,7 @@ from ourgan._core.devices import best_device, compute_dtype
 from ourgan.benchmark.holdout import bicubic_upscaler, judge, judged_pairs, network_upscaler, split_photo
 from ourgan.config import Profile, load_profile
 from ourgan.training.finetune import finetune
-from ourgan.upscale.networks import starting_network
+from ourgan.upscale.upscaler import starting_network
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 SWEEP = "picos-de-europa"

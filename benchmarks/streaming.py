@@ -27,7 +27,7 @@ from torch import Tensor
 from ourgan._core.provenance import device_name
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.bands import band_bytes, stream
+from ourgan.upscale.bands import band_bytes, upscale_in_bands
 from ourgan.upscale.tiles import TilePlan, upscale
 
 NETWORKS: dict[str, Callable[[], RRDBNet | SwinIR]] = {"rrdbnet": RRDBNet, "swinir": SwinIR}
@@ -35,12 +35,12 @@ CHILD = """
 import re, sys, torch
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.bands import stream
+from ourgan.upscale.bands import upscale_in_bands
 name, height, width, band = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
 network = {"rrdbnet": RRDBNet, "swinir": SwinIR}[name]().eval().bfloat16()
 rows = (torch.rand(3, band, width) for _ in range(height // band))
-for part in stream(network, rows, height, width, band=band):
+for part in upscale_in_bands(network, rows, height, width, band=band):
     pass
 # Not getrusage: its peak begins with that of the process that started this one.
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
@@ -49,7 +49,7 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()
 
 def in_bands(network: RRDBNet | SwinIR, image: Tensor, band: int) -> None:
     """Upscale and throw away."""
-    for _ in stream(network, [image], *image.shape[1:], band=band):
+    for _ in upscale_in_bands(network, [image], *image.shape[1:], band=band):
         pass
 
 
@@ -57,6 +57,7 @@ def throughput(arguments: argparse.Namespace) -> None:
     """Print the time and the rate of every way."""
     dtype, height, width = torch.bfloat16, arguments.height, arguments.width
     network = NETWORKS[arguments.network]().eval()
+    multiple = network.size_multiple
     work = flop_per_pixel(network) * height * width
     image = torch.rand(3, height, width)
     half = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
@@ -70,9 +71,8 @@ def throughput(arguments: argparse.Namespace) -> None:
         runs[f"bands of {band}"] = functools.partial(in_bands, half, image, band)
     if arguments.tiles:
         for tiled, overlap in ((network, 10), (half, 48)):
-            plan = TilePlan(
-                height, width, 256, 256, overlap + -overlap % network.multiple, multiple=network.multiple
-            )
+            overlap += -overlap % multiple
+            plan = TilePlan(height, width, 256, 256, overlap, size_multiple=multiple)
             name = f"{next(tiled.parameters()).dtype} tiles, overlap {plan.overlap}".removeprefix("torch.")
             runs[name] = functools.partial(upscale, tiled, image, plan, progress=False)
     ceiling = convolution_ceiling(dtype)

@@ -220,7 +220,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 
 
 def _spread(arguments: argparse.Namespace) -> None:
-    from ourgan.upscale.parts import synthesize_spread
+    from ourgan.upscale.parts import synthesize_in_parts
 
     for option in ("memory_budget", "overlap", "resume"):
         if getattr(arguments, option):
@@ -231,7 +231,7 @@ def _spread(arguments: argparse.Namespace) -> None:
     if arguments.method == "tile":
         raise OurganError("--method tile does not go with --parts, which draws in bands: leave it out")
     arguments.interrupted = "repeat the command to go on"
-    synthesize_spread(
+    synthesize_in_parts(
         arguments.model,
         arguments.seed,
         arguments.size,

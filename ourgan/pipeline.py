@@ -20,13 +20,13 @@ from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError, check_choice
 from ourgan.config import SIZES, SuperResolutionConfig
 from ourgan.io.canvas import Canvas, check_output
-from ourgan.io.model_dir import Contents, ModelError, ModelFacts, StepFacts, read_model, write_model
+from ourgan.io.model_dir import Contents, ModelError, ModelMetadata, StepMetadata, read_model, write_model
 from ourgan.io.pixels import digest, resize, to_uint8
 from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.upscale.crop import Box, crop
-from ourgan.upscale.margin import measured_context
 from ourgan.upscale.noise import scene_noise
-from ourgan.upscale.upscaler import Enlarger, described, identity_of
+from ourgan.upscale.overlap import measure_margin
+from ourgan.upscale.upscaler import Enlarger, describe, identity
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class OurGAN(Enlarger):
         self,
         generator: GlobalGenerator,
         super_resolution: SuperResolutionConfig | None = None,
-        facts: ModelFacts | None = None,
+        metadata: ModelMetadata | None = None,
         device: str | torch.device | None = None,
-        steps: dict[int, StepFacts] | None = None,
+        steps: dict[int, StepMetadata] | None = None,
         directory: Path | None = None,
     ) -> None:
         super().__init__(
@@ -62,7 +62,7 @@ class OurGAN(Enlarger):
             steps or {},
             directory,
             torch.device(device) if device else best_device(),
-            facts or ModelFacts(),
+            metadata or ModelMetadata(),
         )
         # float32: step 1 costs a second, and its samples should not depend on the processor.
         self.generator = generator.to(self.device, torch.float32).eval().requires_grad_(False)
@@ -94,11 +94,11 @@ class OurGAN(Enlarger):
                 )
             directory = hub.download_model(str(source), revision=revision)
         held = read_model(directory)
-        return cls(held.generator, held.super_resolution, held.facts, device, held.steps, directory)
+        return cls(held.generator, held.super_resolution, held.metadata, device, held.steps, directory)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write a model directory: config.json, global.safetensors and the steps' own weights."""
-        contents = Contents(self.generator, self.super_resolution, self.facts, self.steps)
+        contents = Contents(self.generator, self.super_resolution, self.metadata, self.steps)
         write_model(Path(directory), contents, self.directory)
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
@@ -192,7 +192,7 @@ class OurGAN(Enlarger):
                 activations of a step take what the model's `tile_memory_mb` says.
             method: "stream", bands, equal to the whole image; "tile", overlapping subregions as in the
                 paper; "auto": bands, if they fit the budget.
-            overlap: of subregions: LR pixels, "erf" or "tolerance=1"; see `overlap.measured_overlap`. The
+            overlap: of subregions: LR pixels, "erf" or "tolerance=1"; see `overlap.resolve_overlap`. The
                 largest that a step asks for serves all; None: the model's own setting.
             resume: go on with what a killed run has left beside `out`; the pixels are the same.
             overwrite: replace a file that exists.
@@ -208,24 +208,24 @@ class OurGAN(Enlarger):
         height, width = image.shape[1:]
         factor = 4 ** SIZES[size]
         steps = range(2, SIZES[size] + 2)
-        ways = self._ways(steps, height, width, method, memory_budget, self._overlap(overlap, steps, image))
+        plans = self._plans(steps, height, width, method, memory_budget, self._overlap(overlap, steps, image))
         if out is None:
             pixels = np.empty((height * factor, width * factor, 3), np.uint8)
             row = 0
-            for piece in self._rows(image, ways, seed, 0, progress):
+            for piece in self._rows(image, plans, seed, 0, progress):
                 pixels[row : row + piece.shape[1]] = to_uint8(piece)
                 row += piece.shape[1]
                 if watch:
                     watch(row, len(pixels))
             return pixels
-        record = self.record(seed=seed, size=size, methods=[described(way) for way in ways])
-        identity = identity_of(record, image)
-        canvas = Canvas(out, height * factor, width * factor, identity, resume=resume, overwrite=overwrite)
+        record = self.record(seed=seed, size=size, methods=[describe(plan) for plan in plans])
+        made_of = identity(record, image)
+        canvas = Canvas(out, height * factor, width * factor, made_of, resume=resume, overwrite=overwrite)
         begun = canvas.rows
         if begun:
             log.info("%s: going on from row %d of %d", out, begun, canvas.height)
         if begun < canvas.height:
-            for piece in self._rows(image, ways, seed, begun, progress):
+            for piece in self._rows(image, plans, seed, begun, progress):
                 canvas.append(to_uint8(piece))
                 if watch:
                     watch(canvas.rows, canvas.height)
@@ -252,7 +252,7 @@ class OurGAN(Enlarger):
             box: (x, y, w, h), pixels of the picture.
             image: as in `synthesize`.
             tolerance: about the largest difference from the whole picture that each step may bring through
-                what it does not see, in levels of 255, in float32 (in bfloat16 rounding adds its own). How
+                what it does not see, in 8-bit levels, in float32 (in bfloat16 rounding adds its own). How
                 many pixels of context that takes is estimated at two places of the scene, the first time
                 it is asked for; elsewhere up to 1.5 times the tolerance was seen. 0 takes all that the
                 networks reach. Steps add up, and in bfloat16 sharp edges may differ by tens of levels.
@@ -267,7 +267,7 @@ class OurGAN(Enlarger):
                 network, found = self.network(step)
                 key = (scene.key, found.sha256, tolerance)
                 if key not in self._contexts:
-                    self._contexts[key] = measured_context(
+                    self._contexts[key] = measure_margin(
                         network, scene.enlarged, tolerance, sha256=found.sha256
                     )
                 steps.append((self._step(step), self._contexts[key]))

@@ -19,7 +19,7 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.io import canvas, tiff
-from ourgan.io.model_dir import ModelError, ModelFacts
+from ourgan.io.model_dir import ModelError, ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 from ourgan.upscale.schedule import Step, bytes_in_bands
@@ -37,7 +37,7 @@ def model(photo: Callable[..., Tensor]) -> OurGAN:
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")
-    return OurGAN(trainer.generator, settings, ModelFacts(photo="a photo.jpg", seed=3), "cpu")
+    return OurGAN(trainer.generator, settings, ModelMetadata(photo="a photo.jpg", seed=3), "cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_saved_and_loaded_it_draws_the_same(model: OurGAN, tmp_path: Path) -> No
     assert (again.sample(5) - model.sample(5)).abs().max() < 2 / 255
     again.save_pretrained(tmp_path / "again")
     assert torch.equal(OurGAN.from_pretrained(tmp_path / "again", device="cpu").sample(5), again.sample(5))
-    assert again.facts == model.facts and again.super_resolution == model.super_resolution
+    assert again.metadata == model.metadata and again.super_resolution == model.super_resolution
     assert again.generator.noise_amplitudes == model.generator.noise_amplitudes
 
 

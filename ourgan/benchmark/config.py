@@ -23,7 +23,7 @@ from ourgan.benchmark.samples import (
     sample_pictures,
 )
 from ourgan.config import BACKBONES, SuperResolutionConfig, load_profile, resolve_profile
-from ourgan.upscale.networks import starting_network
+from ourgan.upscale.upscaler import starting_network
 
 SIZES = ("1k", "4k")  # that are measured
 SETTINGS = "settings.json"

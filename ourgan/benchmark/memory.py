@@ -13,7 +13,7 @@ from ourgan.benchmark import paper
 from ourgan.benchmark.memory_probe import Measured, measure_synthesis, measure_training
 from ourgan.config import load_profile
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
-from ourgan.upscale.networks import NETWORKS
+from ourgan.upscale.upscaler import NETWORKS
 
 __all__ = [
     "Measured",

@@ -29,7 +29,7 @@ from ourgan.training.finetune import DEGRADATIONS, photo_of_step
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 from ourgan.training.patches import PhotoPatches
 from ourgan.training.super_resolution import SuperResolutionTrainer
-from ourgan.upscale.networks import NETWORKS
+from ourgan.upscale.upscaler import NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)

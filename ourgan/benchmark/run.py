@@ -25,9 +25,8 @@ from ourgan.benchmark.table import Facts, Group, write_results
 from ourgan.benchmark.work import TRAINED
 from ourgan.cluster.jobs import Job, run_jobs
 from ourgan.config import SIZES, SuperResolutionConfig
-from ourgan.io.model_dir import STRUCTURE
+from ourgan.io.model_dir import STRUCTURE, fine_tuned_file
 from ourgan.metrics.registry import METRICS
-from ourgan.upscale.networks import fine_tuned_file
 
 log = logging.getLogger(__name__)
 

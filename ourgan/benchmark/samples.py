@@ -14,9 +14,8 @@ from ourgan.benchmark import paper
 from ourgan.benchmark.cache import digest
 from ourgan.benchmark.photo_sets import Photograph
 from ourgan.config import GENERATORS, SuperResolutionConfig
-from ourgan.io.model_dir import STRUCTURE, ModelFacts, read_model
+from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_model
 from ourgan.io.read import read_image
-from ourgan.upscale.networks import fine_tuned_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -30,7 +29,7 @@ class Model:
 
     directory: Path
     generator: str
-    facts: ModelFacts
+    facts: ModelMetadata
     super_resolution: SuperResolutionConfig
     steps: tuple[int, ...]
     key: str
@@ -60,7 +59,7 @@ def open_model(directory: Path, name: str = "") -> Model:
     Raises ModelError for one that cannot be used, OurganError for one of the smoke profile.
     """
     held = read_model(directory)
-    if held.facts.profile.split(",")[0].strip() == SMOKE:
+    if held.metadata.profile.split(",")[0].strip() == SMOKE:
         raise OurganError(
             f"{directory}: trained with the smoke profile, whose numbers are no results; leave it out, or "
             "train it with --profile cpu"
@@ -75,7 +74,7 @@ def open_model(directory: Path, name: str = "") -> Model:
     return Model(
         directory=directory.resolve(),
         generator=name or config.generator,
-        facts=held.facts,
+        facts=held.metadata,
         super_resolution=held.super_resolution,
         steps=tuple(sorted(held.steps)),
         key=digest(drawn_by),

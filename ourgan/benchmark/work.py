@@ -21,7 +21,7 @@ from ourgan._core.devices import best_device
 from ourgan._core.strict_toml import from_dict
 from ourgan.benchmark.cache import write_cell
 from ourgan.config import SIZES, SuperResolutionConfig, load_profile
-from ourgan.io.model_dir import ModelFacts, read_model
+from ourgan.io.model_dir import ModelMetadata, read_model
 from ourgan.io.pixels import write_image
 from ourgan.io.read import read_image
 from ourgan.metrics import registry
@@ -124,7 +124,7 @@ def _enlarger(directory: str, super_resolution: str) -> Enlarger:
     """Kept for the next picture: most have the same."""
     settings = from_dict(SuperResolutionConfig, json.loads(super_resolution), "the job")
     steps = read_model(Path(directory)).steps if directory else {}
-    return Enlarger(settings, steps, Path(directory) if directory else None, best_device(), ModelFacts())
+    return Enlarger(settings, steps, Path(directory) if directory else None, best_device(), ModelMetadata())
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,7 +20,6 @@ from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
 from ourgan.config import GENERATORS, GlobalStructureConfig, SinGANConfig, SuperResolutionConfig
 from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.models.singan import SinGAN
-from ourgan.upscale.networks import fine_tuned_file
 
 FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
 STRUCTURE = "global.safetensors"  # the weights of step 1
@@ -33,7 +32,7 @@ class ModelError(OurganError):
 
 
 @dataclasses.dataclass(frozen=True)
-class StepFacts:
+class StepMetadata:
     """How the network of a step was fine-tuned."""
 
     width: int  # of the photo it learned to make, in pixels
@@ -50,7 +49,7 @@ class StepFacts:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelFacts:
+class ModelMetadata:
     """What config.json says beside the networks' sizes: where the model is from."""
 
     photo: str = ""
@@ -69,8 +68,13 @@ class Contents:
 
     generator: GlobalGenerator
     super_resolution: SuperResolutionConfig
-    facts: ModelFacts
-    steps: dict[int, StepFacts]
+    metadata: ModelMetadata
+    steps: dict[int, StepMetadata]
+
+
+def fine_tuned_file(step: int) -> str:
+    """Name of a step's weights in a model directory."""
+    return f"sr{step}.safetensors"
 
 
 def read_model(directory: Path) -> Contents:
@@ -120,7 +124,7 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
         "noise_amplitudes": generator.noise_amplitudes,
         "global_structure": to_dict(generator.config),
         "super_resolution": to_dict(contents.super_resolution),
-        "facts": to_dict(contents.facts),
+        "facts": to_dict(contents.metadata),
         "steps": {str(step): to_dict(facts) for step, facts in sorted(contents.steps.items())},
     }
     files.write_json(directory / "config.json", table)
@@ -134,7 +138,7 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
         # A file's path there would let a foreign model choose what is read here.
         raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
     steps = {
-        int(step): from_dict(StepFacts, facts, str(path)) for step, facts in table.get("steps", {}).items()
+        int(step): from_dict(StepMetadata, facts, str(path)) for step, facts in table.get("steps", {}).items()
     }
     if not steps.keys() <= {2, 3, 4}:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
@@ -145,7 +149,7 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
     for _ in amplitudes[1:]:
         generator.grow()
     generator.noise_amplitudes = amplitudes
-    return Contents(generator, super_resolution, from_dict(ModelFacts, table["facts"], str(path)), steps)
+    return Contents(generator, super_resolution, from_dict(ModelMetadata, table["facts"], str(path)), steps)
 
 
 def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:

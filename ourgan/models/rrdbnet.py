@@ -24,7 +24,7 @@ class RRDBNet(nn.Module):
     activations. The defaults are the paper's ESRGAN: 16,697,987 parameters. ValueError for another scale.
     """
 
-    multiple = 1  # subregions may begin at any pixel
+    size_multiple = 1  # subregions may begin at any pixel
 
     def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, scale: int = 4) -> None:
         super().__init__()

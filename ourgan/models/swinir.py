@@ -36,7 +36,7 @@ class SwinIR(nn.Module):
     `scale`: r in Eq. 5, only 4 exists. The defaults are the paper's SwinIR, 11,715,559 parameters.
     ValueError for another scale or if the heads do not divide the channels.
 
-    `multiple`: a tile has to begin and end at multiples of it, or the windows lie elsewhere than in the
+    `size_multiple`: a tile has to begin and end at multiples of it, or the windows lie elsewhere than in the
     whole image. `checkpointing`: set it to recompute the attention layers during the backward pass
     instead of keeping what they computed. Stochastic depth (0.1 in the official training) is left out,
     since fine-tuning on one photo starts from released weights and is short.
@@ -60,7 +60,7 @@ class SwinIR(nn.Module):
         if channels % heads:
             raise ValueError(f"{heads} heads cannot share {channels} channels evenly")
         self.channels, self.depths, self.window, self.scale = channels, tuple(depths), window, scale
-        self.multiple = window
+        self.size_multiple = window
         self.checkpointing = False
         hidden = int(channels * mlp_ratio)
         self.conv_first = _conv(3, channels)

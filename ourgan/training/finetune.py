@@ -16,13 +16,13 @@ from ourgan import hub
 from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
-from ourgan.io.model_dir import StepFacts
+from ourgan.io.model_dir import StepMetadata
 from ourgan.io.pixels import digest, resize
 from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.run import training_minutes
 from ourgan.training.super_resolution import SuperResolutionTrainer
 from ourgan.training.super_resolution_loop import train_super_resolution
-from ourgan.upscale.networks import NETWORKS, starting_network
+from ourgan.upscale.upscaler import NETWORKS, starting_network
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def finetune(
     device: str | torch.device = "cpu",
     progress: bool = True,
     title: str = "fine-tuning",
-) -> tuple[nn.Module, StepFacts]:
+) -> tuple[nn.Module, StepMetadata]:
     """Fine-tune a network on a photo at a step's size, (3, H, W) in [0, 1], in the directory `run`.
 
     Returns the network of the best validation, float32, in evaluation mode. Raises OurganError: a photo too
@@ -165,10 +165,10 @@ def _facts(
     start_sha256: str,
     width: int,
     noise_std: float,
-) -> StepFacts:
+) -> StepMetadata:
     judged = [line for line in lines if "st_lpips" in line]
     best = min(judged, key=lambda line: line["st_lpips"])
-    return StepFacts(
+    return StepMetadata(
         width=width,
         start=start,
         start_sha256=start_sha256,

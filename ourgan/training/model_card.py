@@ -40,7 +40,7 @@ def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None
 
 def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
     """The model card: front matter for the Hub, then what a reader wants to know."""
-    facts, config = model.facts, model.generator.config
+    facts, config = model.metadata, model.generator.config
     photo, title, credit = _plain(facts.photo), _plain(name), _plain(facts.credit)
     height, width = model.generator.sizes[-1]
     licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."

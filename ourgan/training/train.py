@@ -17,7 +17,7 @@ from ourgan._core import files, provenance
 from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig
-from ourgan.io.model_dir import ModelFacts
+from ourgan.io.model_dir import ModelMetadata, fine_tuned_file
 from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG
@@ -25,7 +25,7 @@ from ourgan.training.finetune import finetune, photo_of_step, save_network, widt
 from ourgan.training.model_card import publish
 from ourgan.training.patches import learned_width
 from ourgan.training.run import train_global_structure, training_minutes
-from ourgan.upscale.networks import fine_tuned_file, starting_network
+from ourgan.upscale.upscaler import starting_network
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +120,10 @@ def _check_generator(model: OurGAN, generator: str, out: Path) -> None:
 
 def _check_model(model: OurGAN, settings: SuperResolutionConfig, photo: Path, out: Path) -> None:
     """Refuse to add steps from another photo, or of another kind than those that are there."""
-    if (found := files.sha256(photo)) != model.facts.photo_sha256:
+    if (found := files.sha256(photo)) != model.metadata.photo_sha256:
         raise OurganError(
-            f"{photo}: not the photo of {out}, which learned from {model.facts.photo} (its sha256 is "
-            f"{found[:12]}..., the model's {model.facts.photo_sha256[:12]}...)"
+            f"{photo}: not the photo of {out}, which learned from {model.metadata.photo} (its sha256 is "
+            f"{found[:12]}..., the model's {model.metadata.photo_sha256[:12]}...)"
         )
     theirs = model.super_resolution
     if model.steps and (settings.backbone, settings.noise_std) != (theirs.backbone, theirs.noise_std):
@@ -174,7 +174,7 @@ def _train_structure(
         photo, config, out / RUN, seed=seed, resume=resume, device=device, tensorboard=tensorboard
     )
     lines = [json.loads(line) for line in (out / RUN / LOG).read_text().splitlines()]
-    facts = ModelFacts(
+    facts = ModelMetadata(
         photo=photo_path.name,
         photo_sha256=files.sha256(photo_path),
         credit=credit,

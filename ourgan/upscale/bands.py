@@ -30,7 +30,7 @@ from ourgan.upscale.bands_ops import (
     band_geometry,
     numbers_held,
 )
-from ourgan.upscale.line_buffers import Image, Ledger, Nearest, Rows, Workspace
+from ourgan.upscale.line_buffers import InputBuffer, LineBuffer, MemoryMeter, NearestUpsample, Workspace
 
 # LR rows that the enlarged maps take at a time. They are the largest maps by far, and a convolution over
 # this many of their rows is nearly as fast as one over more (96 % of it).
@@ -41,10 +41,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class StreamingError(OurganError):
-    """Rows that do not make up the image, values that are not finite, or a budget that is too small."""
+    """LineBuffer that do not make up the image, values that are not finite, or a budget that is too small."""
 
 
-def stream(
+def upscale_in_bands(
     network: nn.Module,
     rows: Iterable[Tensor],
     height: int,
@@ -67,22 +67,22 @@ def stream(
     dtype = dtype or parameter.dtype
     if isinstance(network, RRDBNet | SwinIR) and dtype != parameter.dtype:
         network = copy.deepcopy(network).to(dtype)
-    bands = Bands(network, height, width, band, parameter.device, dtype)
+    bands = BandedNetwork(network, height, width, band, parameter.device, dtype)
     return bands.upscale(rows)
 
 
 def band_bytes(network: nn.Module, width: int, band: int, dtype: torch.dtype) -> int:
-    """Bytes that `stream` needs on a CPU beside the network, for an image of this width and any height."""
+    """Return the bytes that bands need on a CPU beside the network, for an image of this width."""
     parameters = list(network.parameters())
-    bands = Bands(network, 1 << 40, width, band, torch.device("meta"), dtype)
+    bands = BandedNetwork(network, 1 << 40, width, band, torch.device("meta"), dtype)
     copied = sum(p.numel() for p in parameters) if dtype != parameters[0].dtype else 0
     return (numbers_held(bands.image, bands.trunk, bands.tail) + copied) * dtype.itemsize
 
 
-class Bands:
+class BandedNetwork:
     """A network laid out as operators over maps of rows; for one image.
 
-    `trunk`: operators at the size of the image; `tail`: those on enlarged maps. `ledger`: bytes they hold.
+    `trunk`: operators at the size of the image; `tail`: those on enlarged maps. `meter`: bytes they hold.
     """
 
     def __init__(
@@ -96,17 +96,17 @@ class Bands:
     ) -> None:
         if not isinstance(network, RRDBNet | SwinIR):
             raise TypeError(f"{type(network).__name__} cannot be computed in bands; RRDBNet and SwinIR can")
-        multiple = network.multiple
+        multiple = network.size_multiple
         self.height, self.width, self.dtype = height, width, dtype
         self.band = band + -band % multiple
-        self.ledger = Ledger()
+        self.meter = MemoryMeter()
         self.trunk: list[Operator] = []
         self.tail: list[Operator] = []
-        self._workspace = Workspace(device, dtype, self.ledger)
+        self._workspace = Workspace(device, dtype, self.meter)
         self._geometry = functools.lru_cache(maxsize=2)(band_geometry)
         mean = swinir.RGB_MEAN if isinstance(network, SwinIR) else (0.0, 0.0, 0.0)
         self._mean = torch.tensor(mean, device=device, dtype=dtype)
-        self.image = Image(height, width, multiple, self._mean, self.ledger)
+        self.image = InputBuffer(height, width, multiple, self._mean, self.meter)
         if isinstance(network, RRDBNet):
             self._enlarge(network, self._rrdbnet(network), rrdbnet.NEGATIVE_SLOPE)
         else:
@@ -115,7 +115,7 @@ class Bands:
         self._collector = self.output.reader(self.output.lag + -self.output.lag % 4)
         self._delivered = 0
 
-    def _rrdbnet(self, network: RRDBNet) -> Rows:
+    def _rrdbnet(self, network: RRDBNet) -> LineBuffer:
         scale = rrdbnet.RESIDUAL_SCALE
         activate = functools.partial(F.leaky_relu, negative_slope=rrdbnet.NEGATIVE_SLOPE, inplace=True)
         trunk = self._convolve([self.image], network.conv_first)
@@ -132,7 +132,7 @@ class Bands:
         features = self._features_again(network.conv_first, trunk)
         return self._convolve([trunk], network.conv_body, plus=[(features, 1.0)])
 
-    def _swinir(self, network: SwinIR) -> Rows:
+    def _swinir(self, network: SwinIR) -> LineBuffer:
         features = self._convolve([self.image], network.conv_first)
         tokens = self._map(features, network.patch_embed)
         for group in _each(network.layers, ResidualGroup):
@@ -147,7 +147,7 @@ class Bands:
         assert isinstance(conv, nn.Conv2d)
         return self._convolve([features], conv, activate)
 
-    def _features_again(self, conv: nn.Conv2d, trunk: Rows) -> Rows:
+    def _features_again(self, conv: nn.Conv2d, trunk: LineBuffer) -> LineBuffer:
         """The first features once more, for the outermost residual, which needs them when `trunk` is there.
 
         Keeping them until then would take a fifth of all memory, hundreds of rows of 64 channels or more;
@@ -155,10 +155,10 @@ class Bands:
         """
         return self._convolve([self.image], conv, delay=trunk.lag - 1 - self.image.lag)
 
-    def _enlarge(self, network: RRDBNet | SwinIR, features: Rows, slope: float) -> None:
+    def _enlarge(self, network: RRDBNet | SwinIR, features: LineBuffer, slope: float) -> None:
         activate = functools.partial(F.leaky_relu, negative_slope=slope, inplace=True)
         for factor, conv in ((2, network.conv_up1), (4, network.conv_up2)):
-            features = self._convolve([Nearest(features)], conv, activate, enlarged=factor)
+            features = self._convolve([NearestUpsample(features)], conv, activate, enlarged=factor)
         features = self._convolve([features], network.conv_hr, activate, enlarged=4)
         self._convolve([features], network.conv_last, self._mean.add, enlarged=4)
 
@@ -167,25 +167,25 @@ class Bands:
         sources: Sequence[Source],
         module: nn.Conv2d,
         then: Function | None = None,
-        plus: Sequence[tuple[Rows, float]] = (),
+        plus: Sequence[tuple[LineBuffer, float]] = (),
         enlarged: int = 0,
         delay: int = 0,
-    ) -> Rows:
+    ) -> LineBuffer:
         limit = enlarged * TAIL_ROWS or self.band
         operator = Convolution(sources, module, then, plus, limit, self._workspace, delay)
         (self.tail if enlarged else self.trunk).append(operator)
         return operator.output
 
-    def _map(self, source: Rows, function: Function) -> Rows:
+    def _map(self, source: LineBuffer, function: Function) -> LineBuffer:
         self.trunk.append(Pointwise(source, function, self.band, self._workspace))
         return self.trunk[-1].output
 
-    def _attend(self, source: Rows, layer: AttentionLayer) -> Rows:
+    def _attend(self, source: LineBuffer, layer: AttentionLayer) -> LineBuffer:
         self.trunk.append(Attention(source, layer, self._geometry, self.band, self._workspace))
         return self.trunk[-1].output
 
     def upscale(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
-        """See `stream`."""
+        """See `upscale_in_bands`."""
         for piece in self._pieces(rows):
             self.image.feed(piece)
             if self.image.stop % self.band == 0:

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from ourgan.models.swinir import CPU_GROUP, AttentionLayer
 from ourgan.models.window_attention import FORBIDDEN, Geometry, relative_positions
-from ourgan.upscale.line_buffers import Nearest, Rows, Workspace
+from ourgan.upscale.line_buffers import LineBuffer, NearestUpsample, Workspace
 
-Source = Rows | Nearest
+Source = LineBuffer | NearestUpsample
 Function = Callable[[Tensor], Tensor]
 
 
@@ -28,7 +28,7 @@ class Operator(ABC):
         self, reads: Sequence[tuple[Source, int]], channels: int, lag: int, limit: int, workspace: Workspace
     ) -> None:
         source = reads[0][0]
-        self.output = Rows(source.height, source.width, channels, lag, workspace.ledger)
+        self.output = LineBuffer(source.height, source.width, channels, lag, workspace.meter)
         self.limit = limit
         self.workspace = workspace
         self.reads = [(source, reach, source.reader(lag + reach)) for source, reach in reads]
@@ -70,7 +70,7 @@ class Convolution(Operator):
         sources: Sequence[Source],
         module: nn.Conv2d,
         then: Function | None,
-        plus: Sequence[tuple[Rows, float]],
+        plus: Sequence[tuple[LineBuffer, float]],
         limit: int,
         workspace: Workspace,
         delay: int = 0,
@@ -107,7 +107,7 @@ class Convolution(Operator):
 class Pointwise(Operator):
     """A function of each pixel alone, which returns a tensor of its own."""
 
-    def __init__(self, source: Rows, function: Function, limit: int, workspace: Workspace) -> None:
+    def __init__(self, source: LineBuffer, function: Function, limit: int, workspace: Workspace) -> None:
         super().__init__([(source, 0)], source.channels, source.lag, limit, workspace)
         self.source, self.function = source, function
 
@@ -132,7 +132,7 @@ class Attention(Operator):
 
     def __init__(
         self,
-        source: Rows,
+        source: LineBuffer,
         layer: AttentionLayer,
         geometry: Callable[[int, int, int, int, torch.device, torch.dtype], Geometry],
         limit: int,
@@ -170,7 +170,7 @@ class Attention(Operator):
         return pixels * channels, pixels * (2 * channels + area + places) + group * inside
 
 
-def numbers_held(image: Rows, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:
+def numbers_held(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:
     """Numbers held at most, far from the top and the bottom: what is kept between bands, and what one adds.
 
     A band's rows of a map are all there from its operator to its last reader; the workspace is as large as

@@ -43,18 +43,18 @@ def _window(image: Tensor, seed: int, steps: Sequence[tuple[Step, int]], box: Bo
         return image[:, y : y + h, x : x + w].clone()
     *before, (last, context) = steps
     scale = 4 ** len(before)
-    multiple = last.network.multiple
-    left, right = _outer(x, x + w, context, multiple, scale * image.shape[2])
-    top, bottom = _outer(y, y + h, context, multiple, scale * image.shape[1])
+    size_multiple = last.network.size_multiple
+    left, right = _outer(x, x + w, context, size_multiple, scale * image.shape[2])
+    top, bottom = _outer(y, y + h, context, size_multiple, scale * image.shape[1])
     window = _window(image, seed, before, (left, top, right - left, bottom - top))
-    window = add_noise(window, seed, last.step, last.noise_std, top=top, left=left)
+    window = add_noise(window, seed, last.number, last.noise_std, top=top, left=left)
     parameter = next(last.network.parameters())
     upscaled = last.network(window.to(parameter.device, last.dtype)[None])[0].float().cpu()
     y, x = y - 4 * top, x - 4 * left
     return upscaled[:, y : y + h, x : x + w].clamp(0, 1)
 
 
-def _outer(start: int, stop: int, context: int, multiple: int, length: int) -> tuple[int, int]:
+def _outer(start: int, stop: int, context: int, size_multiple: int, length: int) -> tuple[int, int]:
     """LR pixels that [start, stop) of the enlarged axis takes, from whole windows to whole windows."""
     first, last = start // 4 - context, -(-stop // 4) + context
-    return max(0, first - first % multiple), min(length, last + -last % multiple)
+    return max(0, first - first % size_multiple), min(length, last + -last % size_multiple)

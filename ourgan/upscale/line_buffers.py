@@ -13,36 +13,36 @@ import torch
 from torch import Tensor
 
 
-class Ledger:
+class MemoryMeter:
     """Bytes that the maps and the workspace of one network hold, now and at most."""
 
     def __init__(self) -> None:
-        self.held = 0
+        self.in_use = 0
         self.peak = 0
 
     def add(self, count: int) -> None:
         """Note `count` bytes more, or fewer if it is negative."""
-        self.held += count
-        self.peak = max(self.peak, self.held)
+        self.in_use += count
+        self.peak = max(self.peak, self.in_use)
 
 
-class Rows:
+class LineBuffer:
     """A map of `height` x `width` pixels; its rows appear in order and go when every reader is past them.
 
     `lag`: rows by which it stays behind the image, far from the borders, both in rows of its own size;
     `stop`: rows that have appeared; `kept`: rows that it holds between two bands, far from the borders.
     """
 
-    def __init__(self, height: int, width: int, channels: int, lag: int, ledger: Ledger) -> None:
+    def __init__(self, height: int, width: int, channels: int, lag: int, meter: MemoryMeter) -> None:
         self.height, self.width, self.channels, self.lag = height, width, channels, lag
         self.stop = 0
         self.kept = 0
-        self._ledger = ledger
+        self._ledger = meter
         self._chunks: deque[tuple[int, Tensor]] = deque()
         self._needed: list[int] = []
 
     @property
-    def base(self) -> Rows:
+    def base(self) -> LineBuffer:
         """The map that holds the rows: this one."""
         return self
 
@@ -90,16 +90,16 @@ class Rows:
             target[start - first : start - first + len(rows)].copy_(rows)
 
 
-class Image(Rows):
-    """The image itself, mirrored on the right and at the bottom up to multiples of `multiple`: SwinIR's way.
+class InputBuffer(LineBuffer):
+    """The image itself, mirrored on the right and at the bottom up to whole windows, as in SwinIR.
 
     `mean`: (3,), taken away from its pixels; its device and type are those of the rows.
     """
 
-    def __init__(self, height: int, width: int, multiple: int, mean: Tensor, ledger: Ledger) -> None:
-        padded_height, padded_width = (size + -size % multiple for size in (height, width))
-        super().__init__(padded_height, padded_width, 3, 0, ledger)
-        self._height, self._width, self._multiple, self._mean = height, width, multiple, mean
+    def __init__(self, height: int, width: int, size_multiple: int, mean: Tensor, meter: MemoryMeter) -> None:
+        padded_height, padded_width = (size + -size % size_multiple for size in (height, width))
+        super().__init__(padded_height, padded_width, 3, 0, meter)
+        self._height, self._width, self._multiple, self._mean = height, width, size_multiple, mean
         self._bottom = mean.new_empty(0, padded_width, 3)
 
     def feed(self, piece: Tensor) -> None:
@@ -121,29 +121,29 @@ class Image(Rows):
             self.append(self._bottom.index_select(0, places.to(self._bottom.device)))
 
 
-class Nearest:
+class NearestUpsample:
     """A map twice as high and as wide, each pixel four times: it exists only where it is written."""
 
-    def __init__(self, source: Rows) -> None:
+    def __init__(self, source: LineBuffer) -> None:
         self.base = source
         self.height, self.width = 2 * source.height, 2 * source.width
         self.channels, self.lag = source.channels, 2 * source.lag
 
     @property
     def stop(self) -> int:
-        """Rows that have appeared."""
+        """LineBuffer that have appeared."""
         return 2 * self.base.stop
 
     def reader(self, behind: int) -> int:
-        """See `Rows.reader`; rows are those of the enlarged map."""
+        """See `LineBuffer.reader`; rows are those of the enlarged map."""
         return self.base.reader(-(-behind // 2))
 
     def release(self, reader: int, first: int) -> None:
-        """See `Rows.release`."""
+        """See `LineBuffer.release`."""
         self.base.release(reader, first // 2)
 
     def fill(self, target: Tensor, first: int, last: int) -> None:
-        """See `Rows.fill`."""
+        """See `LineBuffer.fill`."""
         for top in range(min(2, last - first)):
             start = (first + top) // 2
             for left in range(2):
@@ -154,25 +154,25 @@ class Nearest:
 class Workspace:
     """Memory that the operators use in turn: fetched from the system once instead of for every band."""
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, ledger: Ledger) -> None:
+    def __init__(self, device: torch.device, dtype: torch.dtype, meter: MemoryMeter) -> None:
         self._flat = torch.empty(0, device=device, dtype=dtype)
-        self.ledger = ledger
+        self.meter = meter
 
     def view(self, rows: int, width: int, channels: int) -> Tensor:
         """`(rows, width, channels)`, holding anything, until the next call."""
         size = rows * width * channels
         if size > self._flat.numel():
-            self.ledger.add(-self._flat.nbytes)
+            self.meter.add(-self._flat.nbytes)
             self._flat = self._flat.new_empty(0)  # give back first: both at once would be a peak
             self._flat = self._flat.new_empty(size)
-            self.ledger.add(self._flat.nbytes)
+            self.meter.add(self._flat.nbytes)
         return self._flat[:size].view(rows, width, channels)
 
 
-def _mirrored(size: int, multiple: int) -> Tensor:
+def _mirrored(size: int, size_multiple: int) -> Tensor:
     """Which pixel of an axis stands at each place, after mirroring about the last one up to a multiple."""
     period = max(2 * size - 2, 1)
-    place = torch.arange(size + -size % multiple) % period
+    place = torch.arange(size + -size % size_multiple) % period
     return torch.minimum(place, period - place)
 
 

@@ -29,13 +29,13 @@ from ourgan.io.canvas import Canvas, check_output
 from ourgan.io.model_dir import STRUCTURE
 from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
-from ourgan.upscale.schedule import Step, Way, choose_ways, rendered
-from ourgan.upscale.upscaler import described, identity_of
+from ourgan.upscale.schedule import Step, UpscalePlan, choose_plans, render_rows
+from ourgan.upscale.upscaler import describe, identity
 
 FUNCTION = "ourgan.upscale.parts:make_rows"
 
 
-def synthesize_spread(
+def synthesize_in_parts(
     model: str | os.PathLike[str],
     seed: int,
     size: str,
@@ -61,11 +61,11 @@ def synthesize_spread(
     height, wide = scene.shape[1] * factor, scene.shape[2] * factor
     if not 1 <= parts <= height:
         raise OurganError(f"parts {parts}: use 1 to {height}, the picture's rows")
-    ways = _ways(whole, size, scene.shape[1], scene.shape[2])
-    dtype = dtype_name(ways[-1].step.dtype)
-    record = whole.record(seed=seed, size=size, methods=[described(way) for way in ways])
-    identity = identity_of(record, scene)
-    known_by = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    plans = _plans(whole, size, scene.shape[1], scene.shape[2])
+    dtype = dtype_name(plans[-1].step.dtype)
+    record = whole.record(seed=seed, size=size, methods=[describe(plan) for plan in plans])
+    made_of = identity(record, scene)
+    known_by = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
     rows = out.with_name(f".{out.name}.rows-{known_by}")
     rows.mkdir(exist_ok=True)
     if not (rows / "scene.npy").exists():
@@ -73,7 +73,7 @@ def synthesize_spread(
     arguments = {"model": str(directory), "seed": seed, "size": size, "dtype": dtype}
     jobs = _row_jobs(rows, directory, height, parts, arguments)
     run_jobs(jobs, cluster, workers=workers, title="rows")
-    canvas = Canvas(out, height, wide, identity, overwrite=overwrite)
+    canvas = Canvas(out, height, wide, made_of, overwrite=overwrite)
     for job in jobs:
         canvas.append(np.load(job.outputs[0], mmap_mode="r"))
     canvas.finish(record | {"parts": parts})
@@ -88,10 +88,10 @@ def make_rows(
     own = OurGAN.from_pretrained(model)
     own.super_resolution = dataclasses.replace(own.super_resolution, dtype=dtype)
     image = torch.from_numpy(np.load(scene))
-    ways = _ways(own, size, image.shape[1], image.shape[2])
+    plans = _plans(own, size, image.shape[1], image.shape[2])
     pixels = np.empty((last - first, image.shape[2] * 4 ** SIZES[size], 3), np.uint8)
     done = 0
-    for piece in rendered(image, ways, seed)(first):
+    for piece in render_rows(image, plans, seed)(first):
         piece = piece[:, : len(pixels) - done]
         pixels[done : done + piece.shape[1]] = to_uint8(piece)
         done += piece.shape[1]
@@ -100,9 +100,9 @@ def make_rows(
     _save(Path(out), pixels)
 
 
-def _ways(model: OurGAN, size: str, height: int, width: int) -> list[Way]:
+def _plans(model: OurGAN, size: str, height: int, width: int) -> list[UpscalePlan]:
     steps = range(2, SIZES[size] + 2)
-    return choose_ways(
+    return choose_plans(
         [Step(step, model.network(step)[0], model.super_resolution.noise_std) for step in steps],
         height,
         width,

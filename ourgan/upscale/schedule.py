@@ -16,10 +16,18 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ourgan.upscale.bands import BANDS, StreamingError, band_bytes, stream
-from ourgan.upscale.networks import BYTES_PER_OUTPUT_PIXEL, Network
+from ourgan.models.rrdbnet import RRDBNet
+from ourgan.models.swinir import SwinIR
+from ourgan.upscale.bands import BANDS, StreamingError, band_bytes, upscale_in_bands
 from ourgan.upscale.receptive_field import theoretical
-from ourgan.upscale.tiles import MemoryLimit, TilePlan, add_noise, choose_plan, upscale_tile
+from ourgan.upscale.tiles import MemoryLimit, TilePlan, add_noise, choose_tile_plan, upscale_tile
+
+Network = RRDBNet | SwinIR
+
+# Bytes for each output pixel on a CPU, an upper bound: three maps of 64 channels at full resolution, the
+# enlarged, the convolved and one that a library reorders. Where none is reordered, as with channels_last,
+# benchmarks/super_resolution.py measures about half of it. The tail is the same in both networks.
+BYTES_PER_OUTPUT_PIXEL = {torch.bfloat16: 450, torch.float32: 900}
 
 RowSource = Callable[[int], Iterator[Tensor]]
 """Rows of an image from a given one on, in pieces (3, n, W)."""
@@ -27,9 +35,9 @@ RowSource = Callable[[int], Iterator[Tensor]]
 
 @dataclass(frozen=True)
 class Step:
-    """One step of x4: its network and the noise of Eq. 4; `step`: the paper's number, 2 to 4."""
+    """One step of x4: its network and the noise of Eq. 4; `number`: the paper's number, 2 to 4."""
 
-    step: int
+    number: int
     network: Network
     noise_std: float
 
@@ -41,12 +49,12 @@ class Step:
     def noisy(self, source: RowSource, seed: int, first: int) -> Iterator[Tensor]:
         """The rows of `source` from `first` on, with their noise."""
         for piece in source(first):
-            yield add_noise(piece, seed, self.step, self.noise_std, top=first)
+            yield add_noise(piece, seed, self.number, self.noise_std, top=first)
             first += piece.shape[1]
 
 
 @dataclass(frozen=True)
-class Bands:
+class BandPlan:
     """A step in exact bands of `band` LR rows, for an image of `height` x `width` LR pixels."""
 
     step: Step
@@ -62,7 +70,9 @@ class Bands:
         start = max(0, start - start % self.band - self.band)
         position = 4 * start
         noisy = self.step.noisy(source, seed, start)
-        for piece in stream(self.step.network, noisy, self.height - start, self.width, band=self.band):
+        for piece in upscale_in_bands(
+            self.step.network, noisy, self.height - start, self.width, band=self.band
+        ):
             above = max(0, first - position)
             position += piece.shape[1]
             if position > first:
@@ -96,28 +106,28 @@ class Tiles:
             yield upscaled[:, max(0, first - plan.scale * top) :].clamp_(0, 1)
 
 
-Way = Bands | Tiles
+UpscalePlan = BandPlan | Tiles
 
 
-def bytes_needed(ways: Sequence[Way]) -> int:
+def bytes_needed(plans: Sequence[UpscalePlan]) -> int:
     """What chained steps are expected to hold at once on a CPU, beside the networks."""
     # Bands keep their rows from one band to the next; of tiles there is one at a time.
-    bands = [way for way in ways if isinstance(way, Bands)]
+    bands = [plan for plan in plans if isinstance(plan, BandPlan)]
     tiles = [
-        max((bottom - top) * (right - left) for top, left, bottom, right in (t.outer for t in plan.tiles()))
-        * plan.scale**2
-        * BYTES_PER_OUTPUT_PIXEL[way.step.dtype]
-        for way in ways
-        if isinstance(way, Tiles)
-        for plan in (way.plan,)
+        max((bottom - top) * (right - left) for top, left, bottom, right in (t.outer for t in cut.tiles()))
+        * cut.scale**2
+        * BYTES_PER_OUTPUT_PIXEL[plan.step.dtype]
+        for plan in plans
+        if isinstance(plan, Tiles)
+        for cut in (plan.plan,)
     ]
-    held = sum(band_bytes(way.step.network, way.width, way.band, way.step.dtype) for way in bands)
+    held = sum(band_bytes(plan.step.network, plan.width, plan.band, plan.step.dtype) for plan in bands)
     return held + max(tiles, default=0)
 
 
-def choose_ways(
+def choose_plans(
     steps: Sequence[Step], height: int, width: int, *, method: str, overlap: int, budget_bytes: int
-) -> tuple[list[Way], str]:
+) -> tuple[list[UpscalePlan], str]:
     """How each step is computed for an image of `height` x `width` before the first, and why.
 
     `method`: "stream", "tile", or "auto"; `budget_bytes`: for what all steps hold at once, beside the
@@ -130,8 +140,8 @@ def choose_ways(
             if method == "stream":
                 raise
             return _tiles(steps, height, width, overlap, budget_bytes), f"tiles, because {error}"
-        ways = [Bands(s, height * 4**n, width * 4**n, band) for n, s in enumerate(steps)]
-        return list(ways), f"bands of {band} rows: no seam, nothing computed twice"
+        plans = [BandPlan(s, height * 4**n, width * 4**n, band) for n, s in enumerate(steps)]
+        return list(plans), f"bands of {band} rows: no seam, nothing computed twice"
     return _tiles(steps, height, width, overlap, budget_bytes), "tiles, as asked for"
 
 
@@ -152,7 +162,9 @@ def _band(steps: Sequence[Step], width: int, budget_bytes: int) -> int:
     )
 
 
-def _tiles(steps: Sequence[Step], height: int, width: int, overlap: int, budget_bytes: int) -> list[Way]:
+def _tiles(
+    steps: Sequence[Step], height: int, width: int, overlap: int, budget_bytes: int
+) -> list[UpscalePlan]:
     return [
         Tiles(step, tile_plan(step, height * 4**n, width * 4**n, overlap, budget_bytes))
         for n, step in enumerate(steps)
@@ -161,20 +173,22 @@ def _tiles(steps: Sequence[Step], height: int, width: int, overlap: int, budget_
 
 def tile_plan(step: Step, height: int, width: int, overlap: int, budget_bytes: int) -> TilePlan:
     """How a step's image of `height` x `width` LR pixels is cut."""
-    multiple = step.network.multiple
-    return choose_plan(
+    multiple = step.network.size_multiple
+    return choose_tile_plan(
         height,
         width,
         scale=step.network.scale,
         overlap=overlap + -overlap % multiple,
         budget_bytes=budget_bytes,
         bytes_per_output_pixel=BYTES_PER_OUTPUT_PIXEL[step.dtype],
-        multiple=multiple,
+        size_multiple=multiple,
     )
 
 
-def rendered(image: Tensor, ways: Sequence[Way], seed: int, bar: tqdm[Any] | None = None) -> RowSource:
-    """The rows that `ways` make of `image` (3, H, W) in [0, 1]: 4^n as wide and high, in [0, 1].
+def render_rows(
+    image: Tensor, plans: Sequence[UpscalePlan], seed: int, bar: tqdm[Any] | None = None
+) -> RowSource:
+    """The rows that `plans` make of `image` (3, H, W) in [0, 1]: 4^n as wide and high, in [0, 1].
 
     `bar`: told how many rows the last step has read.
     """
@@ -191,6 +205,6 @@ def rendered(image: Tensor, ways: Sequence[Way], seed: int, bar: tqdm[Any] | Non
                 bar.update(piece.shape[1])
 
     source: RowSource = of_image
-    for way in ways[:-1]:
-        source = functools.partial(way.rows, source, seed)
-    return functools.partial(ways[-1].rows, functools.partial(counted, source), seed)
+    for plan in plans[:-1]:
+        source = functools.partial(plan.rows, source, seed)
+    return functools.partial(plans[-1].rows, functools.partial(counted, source), seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ourgan.upscale.networks import Network
+from ourgan.upscale.schedule import Network
 from ourgan.upscale.tiles import TilePlan, upscale
 
 
@@ -74,13 +74,13 @@ def smallest_overlap(differences: Mapping[int, SeamDifference], mean: float) -> 
     return fitting
 
 
-def measured_seams(network: Network, image: Tensor, overlaps: Sequence[int]) -> dict[int, SeamDifference]:
+def measure_seams(network: Network, image: Tensor, overlaps: Sequence[int]) -> dict[int, SeamDifference]:
     """Enlarge an image (3, H, W) in [0, 1] in two pieces side by side, for each overlap, and as a whole.
 
     Overlaps in LR pixels. ValueError for one that reaches the far end of a piece: there is no seam left.
     """
     height, width = image.shape[1:]
-    half = width // 2 - width // 2 % network.multiple
+    half = width // 2 - width // 2 % network.size_multiple
     if max(overlaps) >= half:
         raise ValueError(f"overlap {max(overlaps)}: use less than {half}, the width of a piece")
 
@@ -88,7 +88,7 @@ def measured_seams(network: Network, image: Tensor, overlaps: Sequence[int]) -> 
         return upscale(network, image, plan, progress=False)
 
     def cut(piece: int, overlap: int) -> TilePlan:
-        return TilePlan(height, width, height, piece, overlap, network.scale, network.multiple)
+        return TilePlan(height, width, height, piece, overlap, network.scale, network.size_multiple)
 
     whole = enlarged(cut(width, 0))
     plans = {overlap: cut(half, overlap) for overlap in overlaps}

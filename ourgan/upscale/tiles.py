@@ -56,7 +56,7 @@ class TilePlan:
     """How an image of `height` x `width` LR pixels is cut; K = ceil(H / h) x ceil(W / w) subregions (Eq. 4).
 
     `tile_height`, `tile_width`: h and w; `overlap`: alpha, on every side that has a neighbour; `scale`: r;
-    `multiple`: where a tile may begin and end within the image, 8 for SwinIR, whose windows would
+    `size_multiple`: where a tile may begin and end within the image, 8 for SwinIR, whose windows would
     otherwise lie elsewhere than in the whole image. Raises TilingError for sizes that do not obey it.
     """
 
@@ -66,18 +66,21 @@ class TilePlan:
     tile_width: int
     overlap: int
     scale: int = 4
-    multiple: int = 1
+    size_multiple: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width, self.tile_height, self.tile_width, self.scale, self.multiple) < 1:
+        if (
+            min(self.height, self.width, self.tile_height, self.tile_width, self.scale, self.size_multiple)
+            < 1
+        ):
             raise TilingError(f"{self}: every size has to be at least 1")
         if self.overlap < 0:
             raise TilingError(f"the overlap is {self.overlap}; it cannot be negative")
         for name in ("tile_height", "tile_width", "overlap"):
             value = getattr(self, name)
-            if value % self.multiple:
-                near = value + -value % self.multiple
-                raise TilingError(f"{name} {value} is not a multiple of {self.multiple}; use {near}")
+            if value % self.size_multiple:
+                near = value + -value % self.size_multiple
+                raise TilingError(f"{name} {value} is not a multiple of {self.size_multiple}; use {near}")
 
     @property
     def rows(self) -> int:
@@ -260,7 +263,7 @@ def _halves(tile: Tile, plan: TilePlan) -> tuple[Tile, Tile] | None:
     tall = bottom - top >= right - left
     start, stop = (top, bottom) if tall else (left, right)
     middle = (start + stop) // 2
-    middle -= middle % plan.multiple
+    middle -= middle % plan.size_multiple
     if middle <= start or stop - start < SMALLEST:
         return None
     before, after = middle + plan.overlap, middle - plan.overlap
@@ -298,7 +301,7 @@ class _Cut:
     count: int
 
 
-def choose_plan(
+def choose_tile_plan(
     height: int,
     width: int,
     *,
@@ -306,14 +309,14 @@ def choose_plan(
     overlap: int,
     budget_bytes: int,
     bytes_per_output_pixel: float,
-    multiple: int = 1,
+    size_multiple: int = 1,
 ) -> TilePlan:
     """The plan that computes the fewest pixels twice, with every tile within the budget.
 
     A tile is taken to need `bytes_per_output_pixel` for each pixel of Eq. 8 (measured, it depends on the
     network, the data type and the device). Raises TilingError if even the smallest tile is too large.
     """
-    rows, columns = _cuts(height, overlap, multiple), _cuts(width, overlap, multiple)
+    rows, columns = _cuts(height, overlap, size_multiple), _cuts(width, overlap, size_multiple)
     allowed = budget_bytes / bytes_per_output_pixel / scale**2
     # The cuts are sorted, so the last column cut that fits beside a row cut is the best one for it.
     counts = [bisect_right(columns, allowed / row.longest, key=lambda cut: cut.longest) for row in rows]
@@ -326,13 +329,13 @@ def choose_plan(
         )
     # Of equal areas the fewest tiles, because each call of the network costs something too.
     row, column = min(fitting, key=lambda cut: (cut[0].total * cut[1].total, cut[0].count * cut[1].count))
-    return TilePlan(height, width, row.tile, column.tile, overlap, scale, multiple)
+    return TilePlan(height, width, row.tile, column.tile, overlap, scale, size_multiple)
 
 
-def _cuts(length: int, overlap: int, multiple: int) -> list[_Cut]:
+def _cuts(length: int, overlap: int, size_multiple: int) -> list[_Cut]:
     """The cuts of an axis worth considering: each longer one computes less, or the same in fewer tiles."""
     cuts = []
-    for tile in range(multiple, length + multiple, multiple):
+    for tile in range(size_multiple, length + size_multiple, size_multiple):
         spans = [stop - start for _, _, start, stop in _spans(length, tile, overlap)]
         cuts.append(_Cut(tile, max(spans), sum(spans), len(spans)))
     cuts.sort(key=lambda cut: (cut.longest, cut.total, cut.count, cut.tile))

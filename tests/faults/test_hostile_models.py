@@ -25,7 +25,7 @@ from ourgan import weights
 from ourgan._core.errors import OurganError
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.hub import HubError, HubUnreachable, upload_model
-from ourgan.io.model_dir import ModelFacts, read_model
+from ourgan.io.model_dir import ModelMetadata, read_model
 from ourgan.pipeline import OurGAN
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
@@ -47,7 +47,7 @@ def good(photo: Callable[..., Tensor], tmp_path_factory: pytest.TempPathFactory)
     while not trainer.finished:
         trainer.step()
     directory = tmp_path_factory.mktemp("good")
-    OurGAN(trainer.generator, SuperResolutionConfig(), ModelFacts(photo="a.jpg"), "cpu").save_pretrained(
+    OurGAN(trainer.generator, SuperResolutionConfig(), ModelMetadata(photo="a.jpg"), "cpu").save_pretrained(
         directory
     )
     return directory

@@ -16,7 +16,7 @@ from IPython.display import HTML
 from stages import TINY
 
 from ourgan.config import SuperResolutionConfig
-from ourgan.io.model_dir import ModelFacts, StepFacts
+from ourgan.io.model_dir import ModelMetadata, StepMetadata
 from ourgan.models.hp_vae_gan import GlobalGenerator
 from ourgan.reproduce import chapter
 from ourgan.training.model_card import card
@@ -44,7 +44,7 @@ class Tags(HTMLParser):
         self.found.append(tag)
 
 
-def carded(facts: ModelFacts, name: str, steps: dict[int, StepFacts] | None = None) -> str:
+def carded(facts: ModelMetadata, name: str, steps: dict[int, StepMetadata] | None = None) -> str:
     model: Any = SimpleNamespace(
         facts=facts,
         generator=GlobalGenerator(TINY, 0.75),
@@ -57,11 +57,11 @@ def carded(facts: ModelFacts, name: str, steps: dict[int, StepFacts] | None = No
 @pytest.mark.parametrize("hostile", NAMES)
 @pytest.mark.parametrize("where", ["photo", "credit", "profile", "trained_on", "name", "start", "perceptual"])
 def test_a_model_card_shows_names_and_does_nothing(hostile: str, where: str) -> None:
-    plain = ModelFacts(
+    plain = ModelMetadata(
         photo="a.jpg", photo_sha256="0" * 64, credit="A. B.", profile="cpu", trained_on="a CPU"
     )
     facts = dataclasses.replace(plain, **{where: hostile}) if hasattr(plain, where) else plain
-    step = StepFacts(1024, "released", "0" * 64, "VGG16", 9, 5, 0.02, (0.2, 0.1), (29.0, 28.0), 1.0)
+    step = StepMetadata(1024, "released", "0" * 64, "VGG16", 9, 5, 0.02, (0.2, 0.1), (29.0, 28.0), 1.0)
     if hasattr(step, where):
         step = dataclasses.replace(step, **{where: hostile})
     text = carded(facts, hostile if where == "name" else "mine", {2: step})
@@ -75,7 +75,7 @@ def test_a_model_card_shows_names_and_does_nothing(hostile: str, where: str) -> 
 
 @pytest.mark.parametrize("hostile", NAMES)
 def test_a_command_of_a_model_card_can_be_copied_into_a_shell(hostile: str) -> None:
-    text = carded(ModelFacts(photo=hostile, profile="cpu"), hostile)
+    text = carded(ModelMetadata(photo=hostile, profile="cpu"), hostile)
     train, synthesize = re.findall(r"(?m)^    (.*)$", text)
     name = " ".join(hostile.split())
     assert shlex.split(train)[:6] == ["ourgan", "train", name, "--out", name, "--profile"]

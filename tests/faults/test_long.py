@@ -16,7 +16,7 @@ from stages import TINY, Photo
 
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.canvas import save_picture
-from ourgan.io.model_dir import ModelFacts
+from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 
@@ -74,7 +74,7 @@ def test_two_hundred_pictures(photo: Photo, tmp_path: Path, capsys: pytest.Captu
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, dtype="float32")
-    model = OurGAN(trainer.generator, settings, ModelFacts(), "cpu")
+    model = OurGAN(trainer.generator, settings, ModelMetadata(), "cpu")
 
     def draw(seed: int) -> None:
         pixels = model.synthesize(seed, "1k", progress=False)

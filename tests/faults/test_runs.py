@@ -17,7 +17,7 @@ from stages import TINY, Photo, at
 
 from ourgan._core.files import sha256
 from ourgan.config import SuperResolutionConfig
-from ourgan.io.model_dir import ModelFacts
+from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError
@@ -111,7 +111,7 @@ def synthesize(model: Path, out: Path, *options: str) -> list[str]:
 def test_sigterm_while_drawing_leaves_what_goes_on_to_the_same_file(photo: Photo, tmp_path: Path) -> None:
     trainer = at(4, photo)
     model = tmp_path / "model"
-    OurGAN(trainer.generator, SuperResolutionConfig(), ModelFacts(), "cpu").save_pretrained(model)
+    OurGAN(trainer.generator, SuperResolutionConfig(), ModelMetadata(), "cpu").save_pretrained(model)
     environment = os.environ | {"OURGAN_WEIGHTS": "package", "OMP_NUM_THREADS": "1"}
     first = synthesize(model, tmp_path / "a.tif")
     with subprocess.Popen(first, stderr=subprocess.PIPE, env=environment, text=True) as process:

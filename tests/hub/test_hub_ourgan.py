@@ -41,7 +41,7 @@ from ourgan import OurGAN
 mine = OurGAN.from_pretrained(sys.argv[1], device="cpu")
 print(mine.push_to_hub("someone/picos").rsplit("/", 1)[1])
 pulled = OurGAN.from_pretrained("someone/picos", device="cpu")
-assert pulled.directory != mine.directory and pulled.facts == mine.facts
+assert pulled.directory != mine.directory and pulled.metadata == mine.metadata
 assert pulled.sample(7).equal(mine.sample(7))
 """
     pushed = process(hub, tmp_path, "-c", code, str(MODEL))

@@ -49,7 +49,7 @@ def test_paper_configuration_has_the_official_size() -> None:
     assert state["layers.0.residual_group.blocks.0.attn.relative_position_index"].shape == (64, 64)
     # An official file holds 36 indices and 18 masks besides, and nothing else that is not a parameter.
     assert len(state) == len(list(network.parameters())) + 36 + 18
-    assert (network.scale, network.window, network.multiple, network.channels) == (4, 8, 8, 180)
+    assert (network.scale, network.window, network.size_multiple, network.channels) == (4, 8, 8, 180)
     assert not network.checkpointing
 
 

@@ -16,7 +16,7 @@ from ourgan.reproduce import figures
 from ourgan.reproduce.chapter import as_picture
 from ourgan.reproduce.figures.style import COLOURS
 from ourgan.upscale.receptive_field import effective
-from ourgan.upscale.seams import level_difference, measured_seams, seam_difference
+from ourgan.upscale.seams import level_difference, measure_seams, seam_difference
 from ourgan.upscale.tiles import TilePlan, upscale
 
 Photo = Callable[..., Tensor]
@@ -72,9 +72,9 @@ def test_seams_are_drawn(photo: Photo, network: RRDBNet) -> None:
     tiled = {overlap: upscale(network, image, plan, progress=False) for overlap, plan in plans.items()}
     maps = {overlap: level_difference(pieces, whole) for overlap, pieces in tiled.items()}
     measured = {overlap: seam_difference(tiled[overlap], whole, plans[overlap]) for overlap in plans}
-    assert measured_seams(network, image, (0, 4)) == measured
+    assert measure_seams(network, image, (0, 4)) == measured
     with pytest.raises(ValueError, match="overlap 48: use less than 48"):
-        measured_seams(network, image, (0, 48))
+        measure_seams(network, image, (0, 48))
     assert float(maps[0].max()) == pytest.approx(measured[0].largest, rel=1e-4)
     curve = figures.draw_seams(measured, marked=4)
     assert list(curve.axes[0].lines[1].get_ydata()) == [measured[a].mean_in_band for a in (0, 4)]

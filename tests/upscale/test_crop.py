@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale import margin as context_module
+from ourgan.upscale import overlap as overlap_module
 from ourgan.upscale.crop import CropError, crop
-from ourgan.upscale.margin import measured_context
+from ourgan.upscale.overlap import measure_margin
 from ourgan.upscale.receptive_field import theoretical
 from ourgan.upscale.schedule import Step
 from ourgan.upscale.tiles import add_noise
@@ -81,10 +81,10 @@ def test_context_is_measured_on_the_weights_and_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, reach = NETWORKS["rrdbnet"], theoretical(NETWORKS["rrdbnet"]).reach
-    monkeypatch.setattr(context_module, "STRIDE", 2)
+    monkeypatch.setattr(overlap_module, "STRIDE", 2)
     image = torch.rand(3, 90, 90, generator=torch.Generator().manual_seed(2))
-    store, calls = tmp_path / "cache" / "contexts.json", []
-    contexts = [measured_context(network, image, t, sha256="a", store=store) for t in (20, 0.01, 1e-4, 0)]
+    store, calls = tmp_path / "cache" / "margins.json", []
+    contexts = [measure_margin(network, image, t, sha256="a", store=store) for t in (20, 0.01, 1e-4, 0)]
     assert 0 < contexts[0] < contexts[1] < contexts[2] <= contexts[3] == reach
     whole = network(image[None])[0].clamp(0, 1)[:, 100:260, 120:260]
     for tolerance, context in zip((20, 0.01), contexts, strict=False):
@@ -92,12 +92,12 @@ def test_context_is_measured_on_the_weights_and_remembered(
         difference = (crop(image, 5, [step], (120, 100, 140, 160)) - whole).abs().max() * 255
         assert difference <= 1.5 * tolerance  # measured at two other places
 
-    monkeypatch.setattr(context_module, "_needed", lambda *arguments: calls.append(1) or 5)
-    assert measured_context(network, image, 0.01, sha256="a", store=store) == contexts[1] and not calls
-    assert measured_context(network, image, 0.01, sha256="b", store=store) == 5
-    assert measured_context(network, image.flip(2), 0.01, sha256="a", store=store) == 5  # another picture
+    monkeypatch.setattr(overlap_module, "_smallest_margin", lambda *arguments: calls.append(1) or 5)
+    assert measure_margin(network, image, 0.01, sha256="a", store=store) == contexts[1] and not calls
+    assert measure_margin(network, image, 0.01, sha256="b", store=store) == 5
+    assert measure_margin(network, image.flip(2), 0.01, sha256="a", store=store) == 5  # another picture
     for damage in ("{", "[]", '{"a 0.01": "b"}'):
         store.write_text(damage)
-        assert measured_context(network, image, 0.01, sha256="a", store=store) == 5
+        assert measure_margin(network, image, 0.01, sha256="a", store=store) == 5
     assert len(calls) == 10  # two places each
-    assert measured_context(network, image, 0.01, sha256="a", store=Path("/proc/no/contexts.json")) == 5
+    assert measure_margin(network, image, 0.01, sha256="a", store=Path("/proc/no/margins.json")) == 5

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ourgan import weights
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.upscale import margin as context_module
+from ourgan.upscale import overlap as overlap_module
 from ourgan.upscale.crop import crop
-from ourgan.upscale.margin import measured_context
+from ourgan.upscale.overlap import measure_margin
 from ourgan.upscale.receptive_field import theoretical
 from ourgan.upscale.schedule import Step
 from ourgan.upscale.tiles import TilePlan, upscale
@@ -39,14 +39,14 @@ def test_released_weights_on_a_photo(
     photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small, for time: the network has 36 MFLOP for each LR pixel.
-    monkeypatch.setattr(context_module, "CORE", 8)
-    monkeypatch.setattr(context_module, "LARGEST", 32)
+    monkeypatch.setattr(overlap_module, "CORE", 8)
+    monkeypatch.setattr(overlap_module, "LARGEST", 32)
     network, found = weights.network()
     network.eval().requires_grad_(False)
-    calls, image, store = counted(network), photo("sunset", 128), tmp_path / "contexts.json"
+    calls, image, store = counted(network), photo("sunset", 128), tmp_path / "margins.json"
 
     def measured(tolerance: float) -> int:
-        return measured_context(network, image, tolerance, sha256=found.sha256, store=store)
+        return measure_margin(network, image, tolerance, sha256=found.sha256, store=store)
 
     context = measured(25)
     assert 0 < context < 32 and context % 8 == 0
@@ -57,23 +57,23 @@ def test_released_weights_on_a_photo(
         tiles = upscale(network, elsewhere, TilePlan(40, 80, 40, 40, overlap), progress=False).clamp(0, 1)
         assert ((tiles - whole).abs().max() * 255 <= 2 * 25) == within
 
-    monkeypatch.setattr(context_module, "_places", lambda image: [(32, 56)])
+    monkeypatch.setattr(overlap_module, "_positions", lambda image: [(32, 56)])
     assert context < measured(10) < 32
     made = len(calls)
     assert measured(25) == context and len(calls) == made
     store.write_bytes(b"\xff\x00 not JSON")
-    monkeypatch.setattr(context_module, "_needed", lambda *_: 24)
+    monkeypatch.setattr(overlap_module, "_smallest_margin", lambda *_: 24)
     assert measured(25) == 24
-    [(key, kept)] = context_module._read(store).items()
+    [(key, kept)] = overlap_module._read(store).items()
     assert key.startswith(found.sha256) and key.endswith(" 25") and kept == 24
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(16, 16), (24, 30), (40, 20)])
 def test_an_image_too_small_to_tell_is_not_taken_for_enough(size: tuple[int, int], tmp_path: Path) -> None:
-    network, store = tiny(), tmp_path / "contexts.json"
+    network, store = tiny(), tmp_path / "margins.json"
     image = torch.rand(3, *size, generator=torch.Generator().manual_seed(1))
-    context = measured_context(network, image, 0.01, sha256="a", store=store)
+    context = measure_margin(network, image, 0.01, sha256="a", store=store)
     assert not store.exists()  # a larger image with the same weights would be cropped with it
     whole = network(image[None])[0].clamp(0, 1)
     for x, y in ((0, 0), (4 * size[1] - 8, 4 * size[0] - 8)):
@@ -85,5 +85,5 @@ def test_weights_that_are_not_numbers_take_all_that_is_reached(caplog: pytest.Lo
     network = tiny()
     network.conv_last.bias.data.fill_(torch.nan)
     with caplog.at_level("INFO"):
-        context = measured_context(network, torch.rand(3, 60, 60), 1)
+        context = measure_margin(network, torch.rand(3, 60, 60), 1)
     assert context == theoretical(network).reach and "taking all" in caplog.text

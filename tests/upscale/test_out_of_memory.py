@@ -124,7 +124,7 @@ def test_what_no_halving_helps_is_said(error: Exception, asked: str) -> None:
 
 
 def test_halves_of_windows_begin_and_end_at_windows() -> None:
-    device, plan = SmallDevice(1100), TilePlan(64, 96, 24, 40, 8, multiple=8)
+    device, plan = SmallDevice(1100), TilePlan(64, 96, 24, 40, 8, size_multiple=8)
     upscale(device, IMAGE[:, :64, :96], plan, progress=False)
     assert device.failed
     assert all(height % 8 == width % 8 == 0 for _, height, width in device.done)
@@ -183,7 +183,7 @@ CHILD = """
 import json, resource, sys
 import torch
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.synthesis import tiling
+from ourgan.upscale import tiles
 
 torch.set_num_threads(1)
 torch.backends.mkldnn.enabled = False  # it has a memory of its own, and fails in its own words
@@ -192,10 +192,10 @@ network = RRDBNet(8, 1, 4).eval().requires_grad_(False)
 for parameter in network.parameters():
     torch.nn.init.normal_(parameter, std=0.3)
 network.conv_last.weight /= 500
-image, plan = torch.rand(3, 160, 160), tiling.TilePlan(160, 160, 160, 160, 24)
+image, plan = torch.rand(3, 160, 160), tiles.TilePlan(160, 160, 160, 160, 24)
 shapes, results = [], []
 network.register_forward_hook(lambda module, args, result: shapes.append(tuple(args[0].shape[2:])))
-tiling.upscale(network, image[:, :16, :16], tiling.TilePlan(16, 16, 16, 16, 0), progress=False)
+tiles.upscale(network, image[:, :16, :16], tiles.TilePlan(16, 16, 16, 16, 0), progress=False)
 for room in sys.argv[1:]:
     shapes.clear()
     taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -203,8 +203,8 @@ for room in sys.argv[1:]:
         limit = taken + int(room) * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     try:
-        tight = tiling.upscale(network, image, plan, progress=False)
-    except tiling.TilingError as error:
+        tight = tiles.upscale(network, image, plan, progress=False)
+    except tiles.TilingError as error:
         tight = str(error)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     results.append((tight, list(shapes)))

@@ -9,8 +9,7 @@ import torch
 
 from ourgan._core.errors import OurganError
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.upscale.margin import measured_context
-from ourgan.upscale.overlap import measured_overlap, parse_overlap
+from ourgan.upscale.overlap import measure_margin, parse_overlap, resolve_overlap
 from ourgan.upscale.receptive_field import effective
 from ourgan.upscale.seams import seam_difference
 from ourgan.upscale.tiles import TilePlan, upscale
@@ -40,15 +39,15 @@ def test_anything_else_is_refused_in_one_line(rule: str | int) -> None:
 def test_erf_is_the_radius_of_98_percent(network: RRDBNet, photo) -> None:
     image = photo(width=96)
     field = effective(network, [image], crop=min(image.shape[1:]), progress=False)
-    assert measured_overlap("erf", network, image) == math.ceil(field.radius(0.98, "magnitude"))
+    assert resolve_overlap("erf", network, image) == math.ceil(field.radius(0.98, "magnitude"))
     assert next(network.parameters()).requires_grad  # left as it was
 
 
 def test_a_tolerance_keeps_the_seam_under_it(network: RRDBNet, photo) -> None:
     image = photo(width=160)
-    overlaps = {t: measured_overlap(f"tolerance={t}", network, image) for t in (200.0, 0.05)}
+    overlaps = {t: resolve_overlap(f"tolerance={t}", network, image) for t in (200.0, 0.05)}
     assert overlaps[200.0] < overlaps[0.05]
-    assert overlaps[0.05] == measured_context(network, image, 0.05)
+    assert overlaps[0.05] == measure_margin(network, image, 0.05)
     height, width = image.shape[1:]
     whole = upscale(network, image, TilePlan(height, width, height, width, 0), progress=False)
     plan = TilePlan(height, width, height, width // 2, overlaps[0.05])

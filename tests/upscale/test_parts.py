@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
-from ourgan.io.model_dir import ModelFacts
+from ourgan.io.model_dir import ModelMetadata
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
 from ourgan.training.hp_vae_gan import GlobalStructureTrainer
@@ -40,7 +40,7 @@ def model(photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.Monk
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.05, dtype="float32", tile_memory_mb=64)
-    OurGAN(trainer.generator, settings, ModelFacts(photo="a photo.jpg"), "cpu").save_pretrained(
+    OurGAN(trainer.generator, settings, ModelMetadata(photo="a photo.jpg"), "cpu").save_pretrained(
         tmp_path / "m"
     )
     return tmp_path / "m"
@@ -52,10 +52,10 @@ def pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-@pytest.mark.parametrize("parts", [1, 3, 7])
-def test_the_joined_picture_is_the_picture(model: Path, tmp_path: Path, parts: int) -> None:
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_the_joined_picture_is_the_picture(model: Path, tmp_path: Path, count: int) -> None:
     whole = OurGAN.from_pretrained(model, device="cpu").synthesize(7, "4k", method="stream", progress=False)
-    out = parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=parts, workers=1)
+    out = parts.synthesize_in_parts(model, 7, "4k", tmp_path / "s.png", parts=count, workers=1)
     assert np.array_equal(pixels(out, whole.shape[:2]), whole)
     assert not list(tmp_path.glob(".s.png*"))
 
@@ -75,12 +75,12 @@ def test_parts_that_are_there_are_not_made_again(
     monkeypatch.setattr(parts, "make_rows", stop_at_third)
     out = tmp_path / "s.png"
     with pytest.raises(OurganError, match="the power went"):
-        parts.synthesize_spread(model, 7, "4k", out, parts=4, workers=1)
+        parts.synthesize_in_parts(model, 7, "4k", out, parts=4, workers=1)
     assert not out.exists() and len(made) == 2
     monkeypatch.setattr(
         parts, "make_rows", lambda scene, **more: (made.append(more["first"]), real(scene, **more))
     )
-    parts.synthesize_spread(model, 7, "4k", out, parts=4, workers=1)
+    parts.synthesize_in_parts(model, 7, "4k", out, parts=4, workers=1)
     assert sorted(made) == [0, 72, 144, 216]
     whole = OurGAN.from_pretrained(model, device="cpu").synthesize(7, "4k", method="stream", progress=False)
     assert np.array_equal(pixels(out, whole.shape[:2]), whole)
@@ -88,11 +88,11 @@ def test_parts_that_are_there_are_not_made_again(
 
 def test_what_is_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(OurganError, match="parts 0"):
-        parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=0, workers=1)
+        parts.synthesize_in_parts(model, 7, "4k", tmp_path / "s.png", parts=0, workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     with pytest.raises(OurganError, match="size '8k'"):
-        parts.synthesize_spread(model, 7, "8k", tmp_path / "s.png", parts=2)
+        parts.synthesize_in_parts(model, 7, "8k", tmp_path / "s.png", parts=2)
     (tmp_path / "s.png").write_bytes(b"mine")
     with pytest.raises(OurganError, match="exists already"):
-        parts.synthesize_spread(model, 7, "4k", tmp_path / "s.png", parts=2)
+        parts.synthesize_in_parts(model, 7, "4k", tmp_path / "s.png", parts=2)
     assert (tmp_path / "s.png").read_bytes() == b"mine"

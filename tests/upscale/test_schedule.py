@@ -13,7 +13,7 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.schedule import Bands, Step, Tiles, bytes_in_bands, choose_ways, rendered
+from ourgan.upscale.schedule import BandPlan, Step, Tiles, bytes_in_bands, choose_plans, render_rows
 from ourgan.upscale.tiles import add_noise, upscale
 
 Networks = RRDBNet | SwinIR
@@ -38,12 +38,12 @@ def test_chained_steps_are_one_step_after_the_other(network: Networks) -> None:
     steps = [Step(step, network, 0.1) for step in (2, 3)]
     whole = image
     for step in steps:
-        noisy = add_noise(whole, 5, step.step, 0.1)
+        noisy = add_noise(whole, 5, step.number, 0.1)
         whole = network(noisy[None])[0].clamp(0, 1)
     for method in ("stream", "tile"):
-        ways, why = choose_ways(steps, 21, 13, method=method, overlap=0, budget_bytes=2**30)
+        plans, why = choose_plans(steps, 21, 13, method=method, overlap=0, budget_bytes=2**30)
         assert method == "tile" or "no seam" in why
-        torch.testing.assert_close(joined(rendered(image, ways, 5)(0)), whole, rtol=0, atol=1e-5)
+        torch.testing.assert_close(joined(render_rows(image, plans, 5)(0)), whole, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -53,38 +53,38 @@ def test_from_any_row_on_it_is_bit_for_bit_the_same(network: Networks, data: st.
     band = data.draw(st.sampled_from((8, 16)), "band")
     image = torch.rand(3, height, 9, generator=torch.Generator().manual_seed(height))
     steps = [Step(step, network, 0.05) for step in (2, 3)]
-    plans, _ = choose_ways(steps, height, 9, method="tile", overlap=8, budget_bytes=900 * 16 * 40 * 40)
-    ways = data.draw(
-        st.sampled_from([[Bands(s, height * 4**n, 9 * 4**n, band) for n, s in enumerate(steps)], plans])
+    tiled, _ = choose_plans(steps, height, 9, method="tile", overlap=8, budget_bytes=900 * 16 * 40 * 40)
+    plans = data.draw(
+        st.sampled_from([[BandPlan(s, height * 4**n, 9 * 4**n, band) for n, s in enumerate(steps)], tiled])
     )
-    whole = joined(rendered(image, ways, 5)(0))
+    whole = joined(render_rows(image, plans, 5)(0))
     assert whole.shape == (3, 16 * height, 16 * 9)
     first = data.draw(st.integers(0, 16 * height - 1), "first")
-    assert torch.equal(joined(rendered(image, ways, 5)(first)), whole[:, first:])
+    assert torch.equal(joined(render_rows(image, plans, 5)(first)), whole[:, first:])
 
 
 def test_tiles_are_those_of_the_plan(network: Networks) -> None:
     image = torch.rand(3, 50, 70)
-    [way], why = choose_ways(
+    [plan], why = choose_plans(
         [Step(2, network, 0)], 50, 70, method="tile", overlap=8, budget_bytes=900 * 16 * 1500
     )
-    assert isinstance(way, Tiles) and way.plan.rows > 1 and way.plan.columns > 1 and "asked" in why
-    expected = upscale(network, image, way.plan, progress=False).clamp(0, 1)
-    assert torch.equal(joined(rendered(image, [way], 5)(0)), expected)
+    assert isinstance(plan, Tiles) and plan.plan.rows > 1 and plan.plan.columns > 1 and "asked" in why
+    expected = upscale(network, image, plan.plan, progress=False).clamp(0, 1)
+    assert torch.equal(joined(render_rows(image, [plan], 5)(0)), expected)
 
 
 def test_the_largest_band_that_fits_else_tiles_else_a_clear_line(network: Networks) -> None:
     steps = [Step(step, network, 0) for step in (2, 3, 4)]
 
-    def chosen(budget: int, method: str = "auto") -> list[Bands | Tiles]:
-        return choose_ways(steps, 30, 40, method=method, overlap=0, budget_bytes=budget)[0]
+    def chosen(budget: int, method: str = "auto") -> list[BandPlan | Tiles]:
+        return choose_plans(steps, 30, 40, method=method, overlap=0, budget_bytes=budget)[0]
 
     for band in (64, 32, 8):
         needed = bytes_in_bands(steps, 40, band)
-        assert all(isinstance(way, Bands) and way.band == band for way in chosen(needed))
-        assert all(not isinstance(way, Bands) or way.band < band for way in chosen(needed - 1))
-    ways, why = choose_ways(steps, 30, 40, method="auto", overlap=0, budget_bytes=needed - 1)
-    assert all(isinstance(way, Tiles) for way in ways) and "tiles, because bands of 8 rows 640" in why
+        assert all(isinstance(plan, BandPlan) and plan.band == band for plan in chosen(needed))
+        assert all(not isinstance(plan, BandPlan) or plan.band < band for plan in chosen(needed - 1))
+    plans, why = choose_plans(steps, 30, 40, method="auto", overlap=0, budget_bytes=needed - 1)
+    assert all(isinstance(plan, Tiles) for plan in plans) and "tiles, because bands of 8 rows 640" in why
     for method in ("stream", "tile"):
         with pytest.raises(OurganError, match="budget") as caught:
             chosen(1000, method)
@@ -101,5 +101,5 @@ def test_memory_is_that_of_the_width(network: Networks) -> None:
             read += 8
             yield torch.rand(3, 8, 9)
 
-    next(Bands(Step(2, network, 0), 10_000, 9, 8).rows(image, 5, 0))
+    next(BandPlan(Step(2, network, 0), 10_000, 9, 8).rows(image, 5, 0))
     assert read < 400

@@ -22,7 +22,7 @@ from ourgan.upscale.tiles import (
     TilePlan,
     TilingError,
     add_noise,
-    choose_plan,
+    choose_tile_plan,
     concat,
     split,
     tile_cost,
@@ -54,15 +54,15 @@ def network() -> RRDBNet:
 
 @st.composite
 def plans(draw: st.DrawFn) -> TilePlan:
-    multiple = draw(st.sampled_from([1, 1, 2, 8]))
+    size_multiple = draw(st.sampled_from([1, 1, 2, 8]))
     return TilePlan(
         height=draw(st.integers(1, 70)),
         width=draw(st.integers(1, 70)),
-        tile_height=multiple * draw(st.integers(1, 40)),
-        tile_width=multiple * draw(st.integers(1, 40)),
-        overlap=multiple * draw(st.integers(0, 20)),
+        tile_height=size_multiple * draw(st.integers(1, 40)),
+        tile_width=size_multiple * draw(st.integers(1, 40)),
+        overlap=size_multiple * draw(st.integers(0, 20)),
         scale=draw(st.sampled_from([1, 2, 4])),
-        multiple=multiple,
+        size_multiple=size_multiple,
     )
 
 
@@ -75,9 +75,9 @@ def test_tiles_partition_the_image(plan: TilePlan) -> None:
         covered[tile.top : tile.bottom, tile.left : tile.right] += 1
         count += 1
         top, left, bottom, right = tile.outer
-        assert top % plan.multiple == left % plan.multiple == 0
-        assert bottom == plan.height or bottom % plan.multiple == 0
-        assert right == plan.width or right % plan.multiple == 0
+        assert top % plan.size_multiple == left % plan.size_multiple == 0
+        assert bottom == plan.height or bottom % plan.size_multiple == 0
+        assert right == plan.width or right % plan.size_multiple == 0
         assert (top, left) == (max(0, tile.top - plan.overlap), max(0, tile.left - plan.overlap))
         assert bottom == min(plan.height, tile.bottom + plan.overlap)
         assert right == min(plan.width, tile.right + plan.overlap)
@@ -132,11 +132,11 @@ def test_tiles_of_swinir_have_to_begin_where_its_windows_do(photo: Tensor) -> No
         if parameter.ndim == 2:  # what attention adds is next to nothing at first
             parameter.data *= 20
     reach = theoretical(swin).reach
-    overlap = reach + -reach % swin.multiple
+    overlap = reach + -reach % swin.size_multiple
     with torch.no_grad():
         whole = swin(photo[None])[0]
     for chosen, same in ((overlap, True), (overlap - 16, False)):
-        plan = TilePlan(61, 83, 32, 24, chosen, multiple=swin.multiple)
+        plan = TilePlan(61, 83, 32, 24, chosen, size_multiple=swin.size_multiple)
         difference = (upscale(swin, photo, plan, progress=False) - whole).abs().max()
         assert difference < 1e-6 if same else difference > 1e-3
     core = 12 + reach  # from here on nothing depends on the border of any of these tiles
@@ -201,9 +201,9 @@ def test_a_tile_that_is_not_finite_stops_everything(photo: Tensor) -> None:
 
 def test_wrong_sizes_are_refused(network: RRDBNet, photo: Tensor) -> None:
     with pytest.raises(TilingError, match="tile_height 270 is not a multiple of 8; use 272"):
-        TilePlan(540, 1024, 270, 512, 24, multiple=8)
+        TilePlan(540, 1024, 270, 512, 24, size_multiple=8)
     with pytest.raises(TilingError, match="overlap 10 is not a multiple of 8; use 16"):
-        TilePlan(540, 1024, 272, 512, 10, multiple=8)
+        TilePlan(540, 1024, 272, 512, 10, size_multiple=8)
     with pytest.raises(TilingError, match="negative"):
         TilePlan(540, 1024, 272, 512, -1)
     with pytest.raises(TilingError, match="at least 1"):
@@ -235,31 +235,31 @@ def areas(plan: TilePlan) -> list[int]:
     width=st.integers(1, 30),
     overlap=st.integers(0, 3),
     budget=st.integers(1, 900),
-    multiple=st.sampled_from([1, 4]),
+    size_multiple=st.sampled_from([1, 4]),
 )
 def test_chosen_plan_fits_and_no_other_computes_less(
-    height: int, width: int, overlap: int, budget: int, multiple: int
+    height: int, width: int, overlap: int, budget: int, size_multiple: int
 ) -> None:
-    overlap *= multiple
+    overlap *= size_multiple
     candidates = [
-        TilePlan(height, width, h, w, overlap, 4, multiple)
-        for h in range(multiple, height + multiple, multiple)
-        for w in range(multiple, width + multiple, multiple)
+        TilePlan(height, width, h, w, overlap, 4, size_multiple)
+        for h in range(size_multiple, height + size_multiple, size_multiple)
+        for w in range(size_multiple, width + size_multiple, size_multiple)
     ]
     fitting = [plan for plan in candidates if max(areas(plan)) <= budget]
     arguments = {"overlap": overlap, "budget_bytes": budget * 16 * 100, "bytes_per_output_pixel": 100}
     if not fitting:
         with pytest.raises(TilingError, match="raise the budget"):
-            choose_plan(height, width, multiple=multiple, **arguments)
+            choose_tile_plan(height, width, size_multiple=size_multiple, **arguments)
         return
-    chosen = choose_plan(height, width, multiple=multiple, **arguments)
+    chosen = choose_tile_plan(height, width, size_multiple=size_multiple, **arguments)
     assert max(areas(chosen)) <= budget
     cost, count = min((sum(areas(plan)), plan.rows * plan.columns) for plan in fitting)
     assert (sum(areas(chosen)), chosen.rows * chosen.columns) == (cost, count)
 
 
 def test_an_image_within_the_budget_stays_whole() -> None:
-    plan = choose_plan(540, 1024, overlap=48, budget_bytes=10**10, bytes_per_output_pixel=1000)
+    plan = choose_tile_plan(540, 1024, overlap=48, budget_bytes=10**10, bytes_per_output_pixel=1000)
     assert list(plan.tiles()) == [Tile(0, 0, 540, 1024, (0, 0, 540, 1024))]
 
 

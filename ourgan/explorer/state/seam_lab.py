@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer.state.cache import Cache
-from ourgan.upscale.bands import stream
-from ourgan.upscale.networks import Network
+from ourgan.upscale.bands import upscale_in_bands
+from ourgan.upscale.schedule import Network
 from ourgan.upscale.seams import SeamDifference, seam_difference
 from ourgan.upscale.tiles import TilePlan, upscale
 
@@ -69,8 +69,8 @@ class SeamLab:
             raise SeamError(f"overlap {overlap} with a tile of {tile}: use 0 to {min(tile, MAX_OVERLAP)}")
         network = self._exact()
         height, width = strip.shape[1:]
-        rows = height + -height % network.multiple
-        plan = TilePlan(height, width, rows, tile, overlap, network.scale, network.multiple)
+        rows = height + -height % network.size_multiple
+        plan = TilePlan(height, width, rows, tile, overlap, network.scale, network.size_multiple)
         tiled = upscale(network, strip, plan, progress=False).clamp(0, 1)
         banded = self._banded.get(_bytes(strip), lambda: _in_bands(network, strip))
         return Seams(tiled, banded, plan, seam_difference(tiled, banded, plan))
@@ -87,7 +87,7 @@ class SeamLab:
 @torch.no_grad()
 def _in_bands(network: Network, strip: Tensor) -> Tensor:
     height, width = strip.shape[1:]
-    return torch.cat(list(stream(network, [strip], height, width, band=8)), 1).clamp(0, 1)
+    return torch.cat(list(upscale_in_bands(network, [strip], height, width, band=8)), 1).clamp(0, 1)
 
 
 def _bytes(strip: Tensor) -> bytes:
