@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ourgan.io.read import read_image as read_image
     from ourgan.pipeline import OurGAN as OurGAN
 
+__version__ = "0.1.0"  # the one place; pyproject.toml reads it
+
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import ourgan
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -110,7 +112,8 @@ def test_no_set_up_file_names_a_registry():
 
 def test_version_is_said_once():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == PROJECT["version"] == importlib.metadata.version("ourgan")
+    assert citation["version"] == ourgan.__version__ == importlib.metadata.version("ourgan")
+    assert "version" in PROJECT["dynamic"]
 
 
 def test_ci_runs_the_commands_that_readme_and_make_offer():

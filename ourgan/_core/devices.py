@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, in which precision, and how much memory that takes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch
 
 
 def best_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of convolutions by its name; "auto" is bfloat16 where the hardware has it, else float32.
+    """Return the type of convolutions for its name in a configuration.
 
-    Emulated bfloat16 is slower than float32, so support by the processor decides, not by torch.
+    Args:
+        name: one of DTYPES, or "auto": bfloat16 where the hardware has it, else float32. Emulated bfloat16
+            is slower than float32, so support by the processor decides, not by torch.
+        device: where the convolutions run.
     """
     if name != "auto":
         return DTYPES[name]
@@ -38,12 +41,15 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Convolutions and products in `dtype` while parameters stay float32; nothing for float32 itself."""
+    """Return a context in which convolutions and products run in `dtype` while parameters stay float32.
+
+    For float32 itself it changes nothing.
+    """
     return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def memory_in_use(device: torch.device) -> int:
-    """Bytes: of the GPU by torch's allocator, or on a CPU the resident set of this process."""
+    """Return the bytes that torch's allocator uses on a GPU, or the resident set of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     resident: int = psutil.Process().memory_info().rss
@@ -52,13 +58,21 @@ def memory_in_use(device: torch.device) -> int:
 
 @contextlib.contextmanager
 def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tuple[float, int]]]:
-    """Note `memory_in_use` every `every` seconds while the block runs: (seconds since its start, bytes)."""
+    """Sample `memory_in_use` while the block runs.
+
+    Args:
+        device: whose memory.
+        every: seconds between two samples.
+
+    Yields:
+        A list of (seconds since the start of the block, bytes) that grows.
+    """
     trace: list[tuple[float, int]] = []
-    started, ended = time.monotonic(), threading.Event()
+    start, ended = time.monotonic(), threading.Event()
 
     def watch() -> None:
         while True:
-            trace.append((time.monotonic() - started, memory_in_use(device)))
+            trace.append((time.monotonic() - start, memory_in_use(device)))
             if ended.wait(every):
                 return
 

@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UnwritableError(OurganError, OSError):
-    """A file that its disk does not take."""
+    """A file that its disk has no room for."""
 
     def __init__(self, path: Path, number: int) -> None:
         OSError.__init__(self, number, os.strerror(number), str(path))
@@ -56,7 +56,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A crash at any moment leaves the previous `path` intact. The temporary name starts with
     `.partial-`, so a later run recognises and removes what a killed one left (`clean_partial`).
-    Raises UnwritableError, which is an OSError too, where the disk is full.
+
+    Raises:
+        UnwritableError: the disk is full; it is an OSError, too.
     """
     path = Path(path)
     temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
@@ -70,7 +72,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
         _sync_directory(path.parent)
     except Exception as error:
-        if (number := _number(error)) in FULL:
+        if (number := _errno(error)) in FULL:
             raise UnwritableError(path, number) from error
         raise
     finally:
@@ -95,18 +97,18 @@ def clean_partial(directory: str | os.PathLike[str]) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _number(error: Exception) -> int:
-    """The operating system's number of an error, 0 where it has none."""
+def _errno(error: Exception) -> int:
+    """Return the operating system's number of an error, 0 where it has none."""
     if isinstance(error, OSError):
         return error.errno or 0
     # safetensors writes in Rust, whose errors have it in their text alone.
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else 0
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else 0
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,8 +1,7 @@
-"""From what a figure, a picture or a number came: written beside it, so that anybody can make it again."""
+"""Records of how a figure, a picture or a number was made, so that anybody can make it again."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -13,21 +12,31 @@ from typing import Any
 
 import torch
 
+import ourgan
+
 _CHECKOUT = Path(__file__).parents[2]
 
 
 def record(**what: Any) -> dict[str, Any]:
-    """Describe this moment: code, versions, machine, UTC time; and `what` was done, in plain JSON values.
+    """Return a record of code, versions, machine and UTC time, followed by `what` was done.
 
-    Keys: `ourgan` (version or null), `commit` (40 hex digits, or null outside a git checkout), `dirty`
-    (whether tracked files differ from it, or null), `python`, `torch`, `device`, `cpu_threads`, `time`.
-    `device`, given as a torch device or its name, is told by its full name.
-    Raises TypeError or ValueError if `what` does not fit into JSON, or takes one of the other keys.
+    Args:
+        what: what was done, in plain JSON values. `device`, a torch device or its name, is replaced by the
+            device's full name.
+
+    Returns:
+        `ourgan` (version), `commit` (40 hex digits, or null outside a git checkout), `dirty` (whether
+        tracked files differ from it, or null), `python`, `torch`, `device`, `cpu_threads`, `time`; then
+        `what`.
+
+    Raises:
+        TypeError: `what` does not fit into JSON.
+        ValueError: it has a value that is not finite, or one of the other keys.
     """
     device = torch.device(what.pop("device", "cuda" if torch.cuda.is_available() else "cpu"))
     commit, dirty = _commit(_CHECKOUT)
-    described = {
-        "ourgan": _version(),
+    facts = {
+        "ourgan": ourgan.__version__,
         "commit": commit,
         "dirty": dirty,
         "python": platform.python_version(),
@@ -36,14 +45,14 @@ def record(**what: Any) -> dict[str, Any]:
         "cpu_threads": torch.get_num_threads(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if taken := sorted(described.keys() & what.keys()):
+    if taken := sorted(facts.keys() & what.keys()):
         raise ValueError(f"a record says these itself: {', '.join(taken)}")
     json.dumps(what, allow_nan=False)
-    return {**described, **what}
+    return {**facts, **what}
 
 
 def device_name(device: torch.device) -> str:
-    """What a reader would call it: the GPU's name, or the processor's."""
+    """Return the name by which a reader knows a device: the GPU's, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -54,13 +63,6 @@ def device_name(device: torch.device) -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version() -> str | None:
-    try:
-        return importlib.metadata.version("ourgan")
-    except importlib.metadata.PackageNotFoundError:
-        return None  # run from a folder without installing
 
 
 def _commit(checkout: Path) -> tuple[str | None, bool | None]:

@@ -33,30 +33,36 @@ Answer = TypeVar("Answer")
 
 
 class HubError(OurganError):
-    """What the Hub does not give or take, and what to do."""
+    """A request that the Hub refused or that failed; the text says what to do."""
 
 
 class HubUnreachable(HubError):
-    """The Hub did not answer: a copy in the cache may do."""
+    """The Hub did not answer; a copy in the cache may do."""
 
 
 def looks_like_repository(text: str) -> bool:
-    """Whether `text` has the form "user/repo" of a repository's name; a directory may have it too."""
+    """Return whether `text` has the form "user/repo" of a repository's name; a directory may have it too."""
     return bool(_REPOSITORY.fullmatch(text)) and not re.search(r"--|\.\.|[-.](/|$)|\.git$", text)
 
 
 def check_name(repository: str) -> None:
-    """Raise HubError for what cannot be a repository's name."""
+    """Raise HubError unless `repository` has the form of a repository's name."""
     if not looks_like_repository(repository):
         raise HubError(f"{repository!r} is no name of a repository on the Hub; it has the form user/repo")
 
 
 def ask(question: Callable[[], Answer], endpoint: str, *, tries: int = TRIES) -> Answer:
-    """The Hub's answer to `question`, a call of its client.
+    """Return the Hub's answer to `question`.
 
-    An answer of 429 or 503 is asked again, `tries` times in all, after the time that the Hub names.
-    Raises HubUnreachable after at most PATIENCE seconds without an answer, and the client's own
-    HfHubHTTPError where the Hub refuses.
+    Args:
+        question: a call of the Hub's client; it is repeated after an answer of 429 or 503, when the time
+            that the Hub asks for is over.
+        endpoint: the Hub's address, for error lines.
+        tries: how often it is called at most.
+
+    Raises:
+        HubUnreachable: after PATIENCE seconds without an answer.
+        HfHubHTTPError: the Hub refused.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -70,13 +76,13 @@ def ask(question: Callable[[], Answer], endpoint: str, *, tries: int = TRIES) ->
     raise AssertionError("the last attempt returns or raises")
 
 
-def quoted(error: BaseException) -> str:
-    """The first line of an error's text, or its name."""
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type where it has no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """`error`, what it was raised for, and so on."""
+    """Yield `error`, the error it was raised from, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -84,7 +90,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a file's name in a repository stays inside the directory that it is put into."""
+    """Return whether a file's name in a repository stays inside the directory it is downloaded to."""
     parts = re.split(r"[/\\]", name)
     return not ({"", ".", ".."} & set(parts)) and ":" not in parts[0] and "\0" not in name
 
@@ -96,8 +102,8 @@ def hub_cache(cache: str | os.PathLike[str] | None) -> Path:
     return Path(cache or constants.HF_HUB_CACHE).expanduser().resolve()
 
 
-def refusal(error: HfHubHTTPError, repository: str, revision: str | None, endpoint: str) -> HubError:
-    """What the Hub's refusal means, and what to do."""
+def explain_refusal(error: HfHubHTTPError, repository: str, revision: str | None, endpoint: str) -> HubError:
+    """Return an error that says what the Hub's refusal means, and what to do."""
     from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
 
     if isinstance(error, GatedRepoError):
@@ -108,7 +114,7 @@ def refusal(error: HfHubHTTPError, repository: str, revision: str | None, endpoi
     if isinstance(error, RevisionNotFoundError):
         return HubError(f"{repository}: has no revision {revision!r}; see {endpoint}/{repository}/commits")
     if error.response.status_code not in (401, 403, 404):
-        return HubError(f"{repository}: the Hub answered {said(error)}; try again later")
+        return HubError(f"{repository}: the Hub answered {describe_status(error)}; try again later")
     if kind := _other_kind(repository, endpoint):
         return HubError(f"{repository}: is a {kind}, not a model; give the name of a model's repository")
     return HubError(
@@ -117,25 +123,28 @@ def refusal(error: HfHubHTTPError, repository: str, revision: str | None, endpoi
     )
 
 
-def broken(error: Exception, repository: str, cache: Path) -> HubError:
-    """Why a download ended, where the Hub did not refuse it."""
+def explain_failure(error: Exception, repository: str, cache: Path) -> HubError:
+    """Return an error that says why a download failed, where the Hub did not refuse it."""
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in UNWRITABLE:
             return HubError(
                 f"{repository}: {cache} cannot be written ({cause.strerror}); "
                 "free some space, or point HF_HOME to another disk"
             )
-    return HubError(f"{repository}: the download failed ({quoted(error)}); try again")
+    return HubError(f"{repository}: the download failed ({first_line(error)}); try again")
 
 
-def said(error: HfHubHTTPError) -> str:
-    """The status of a refusal and its reason."""
+def describe_status(error: HfHubHTTPError) -> str:
+    """Return the status of a refusal and its reason."""
     status = error.response.status_code
-    return f"{status} ({REASONS.get(status) or error.server_message or quoted(error)})"
+    return f"{status} ({REASONS.get(status) or error.server_message or first_line(error)})"
 
 
 def _other_kind(repository: str, endpoint: str) -> str:
-    """Models, data sets and spaces have separate names: what `repository` is where it is no model."""
+    """Return what `repository` is if it is no model: "data set", "space" or "".
+
+    Models, data sets and spaces have separate names on the Hub.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -160,14 +169,14 @@ def _answer(question: Callable[[], Answer], endpoint: str) -> Answer:
     answers: list[Answer] = []
     errors: list[Exception] = []
 
-    def put() -> None:
+    def call() -> None:
         try:
             answers.append(question())
-        except Exception as error:  # judged below, in the caller's thread
+        except Exception as error:  # raised below, in the caller's thread
             errors.append(error)
 
     # In a thread, because the time that a name server takes is under no timeout of the client.
-    thread = threading.Thread(target=put, daemon=True)
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     if answers:
@@ -175,7 +184,7 @@ def _answer(question: Callable[[], Answer], endpoint: str) -> Answer:
     error = errors[0] if errors else TimeoutError(f"no answer in {PATIENCE:g} s")
     if isinstance(error, HfHubHTTPError | LocalTokenNotFoundError):
         raise error
-    raise HubUnreachable(f"the Hub is out of reach at {endpoint} ({quoted(error)})") from error
+    raise HubUnreachable(f"the Hub is out of reach at {endpoint} ({first_line(error)})") from error
 
 
 def _wait(error: HfHubHTTPError, attempt: int) -> float:

@@ -1,4 +1,4 @@
-"""A model directory from the Hub: only a model's own files, each compared with the checksum listed there."""
+"""Downloads from the Hub: a model's own files, each with its checksum, and the images of a data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ourgan._core.files import sha256
 from ourgan.hub.client import (
@@ -17,11 +17,12 @@ from ourgan.hub.client import (
     HubError,
     HubUnreachable,
     ask,
-    broken,
     check_name,
+    describe_status,
+    explain_failure,
+    explain_refusal,
     hub_cache,
     is_inside,
-    refusal,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ourgan.hub")
 
 NEEDED = ("config.json", "global.safetensors")
-PATTERNS = ["config.json", "*.safetensors", "README.md", "*.jpg"]
-NO_PATTERNS = ["*/*"]  # the client lets a * stand for a / too
+MODEL_PATTERNS = ["config.json", "*.safetensors", "README.md", "*.jpg"]
+OTHER_PATTERNS = ["*/*"]  # the client lets a * stand for a / too
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")  # of images
 NAME = re.compile(r"config\.json|README\.md|[\w.-]+\.(safetensors|jpg)", re.ASCII)
 
 
@@ -42,79 +44,142 @@ def download_model(
     endpoint: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """The directory, in the Hub's cache, of the model in `repository` ("user/repo").
+    """Download the model in `repository`; return its directory in the Hub's cache.
 
-    `revision`: a commit, tag or branch; the default branch where it is None. A commit that is in the cache
-    costs no request; anything else is looked up, and where the Hub is out of reach the cached copy is used,
-    with a warning. `endpoint` and `cache` replace the Hub's address and its client's cache directory.
-    Raises HubError in one line: no such repository or revision, not a model, gated, out of reach, altered
-    on the way, a full disk.
+    A commit that is in the cache costs no request; anything else is looked up, and where the Hub is out of
+    reach the cached copy is used, with a warning.
+
+    Args:
+        repository: "user/repo".
+        revision: a commit, tag or branch; the default branch where it is None.
+        endpoint: the Hub's address, if it is another than its client's.
+        cache: the cache directory, if it is another than that of the Hub's client.
+
+    Raises:
+        HubError: no such repository or revision, not a model, gated, out of reach, altered on the way, a
+            full disk.
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError
 
     check_name(repository)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    directory = hub_cache(cache)
-    if revision and COMMIT.fullmatch(revision) and (found := _cached(repository, revision, directory)):
-        return found
+    cache = hub_cache(cache)
+    if revision and COMMIT.fullmatch(revision) and (directory := _find_in_cache(repository, revision, cache)):
+        return directory
     api = HfApi(endpoint=endpoint)
     try:
         info = ask(
             lambda: api.model_info(repository, revision=revision, files_metadata=True, timeout=PATIENCE),
             endpoint,
         )
-        return _fetch(repository, revision, info, endpoint, directory)
+        return _fetch(repository, revision, info, endpoint, cache)
     except HubUnreachable as error:
-        if found := _cached(repository, revision, directory):
-            logger.warning("%s; using the copy of %s in the cache, %s", error, repository, found.name)
-            return found
+        if directory := _find_in_cache(repository, revision, cache):
+            logger.warning("%s; using the copy of %s in the cache, %s", error, repository, directory.name)
+            return directory
         at = f" --revision {revision}" if revision else ""
         raise HubUnreachable(
-            f"{error} and {repository} (config.json, *.safetensors) is not in {directory}; "
+            f"{error} and {repository} (config.json, *.safetensors) is not in {cache}; "
             f"fetch it where there is a network with: hf download {repository}{at}"
         ) from error
     except HfHubHTTPError as error:
-        raise refusal(error, repository, revision, endpoint) from error
+        raise explain_refusal(error, repository, revision, endpoint) from error
+
+
+def download_images(
+    repository: str,
+    *,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Download the image files of a data set; return their directory in the Hub's cache.
+
+    A data set that keeps its images inside parquet files or archives has no image files.
+
+    Args:
+        repository: "user/dataset".
+        revision: a commit, tag or branch; the default branch where it is None.
+        endpoint: the Hub's address, if it is another than its client's.
+        cache: the cache directory, if it is another than that of the Hub's client.
+
+    Raises:
+        HubError: no such data set, none of its files is an image, out of reach.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    check_name(repository)
+    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+    cache = hub_cache(cache)
+    commit = _commit_with_images(repository, revision, endpoint)
+    try:
+        directory = snapshot_download(
+            repository,
+            repo_type="dataset",
+            revision=commit,
+            endpoint=endpoint,
+            cache_dir=cache,
+            allow_patterns=[f"*{form}" for suffix in SUFFIXES for form in (suffix, suffix.upper())],
+        )
+    except Exception as error:  # also those of the client's HTTP library, which it has changed twice
+        raise explain_failure(error, repository, cache) from error
+    return Path(directory)
+
+
+def _commit_with_images(repository: str, revision: str | None, endpoint: str) -> str | None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(endpoint=endpoint)
+    try:
+        info = ask(lambda: api.dataset_info(repository, revision=revision, timeout=PATIENCE), endpoint)
+    except HubUnreachable as error:
+        raise HubUnreachable(
+            f"{error}; fetch the images of {repository} where there is a network with: "
+            f"hf download --repo-type dataset {repository}, and give their folder"
+        ) from error
+    except HfHubHTTPError as error:
+        raise HubError(
+            f"{repository}: no data set that you may read is there ({describe_status(error)}); check its "
+            "name, or log in with `hf auth login`"
+        ) from error
+    if not any(sibling.rfilename.lower().endswith(SUFFIXES) for sibling in info.siblings or ()):
+        raise HubError(
+            f"{repository}: none of its files is an image ({', '.join(SUFFIXES)}); unpack its archives or "
+            "parquet files into a folder, and give that"
+        )
+    return info.sha
 
 
 def _fetch(repository: str, revision: str | None, info: ModelInfo, endpoint: str, cache: Path) -> Path:
     """Download what `info` lists of a model, each file compared with the checksum that it gives."""
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
 
-    commit, checksums = str(info.sha), _listed(repository, info, endpoint)
+    commit, checksums = str(info.sha), _list_checksums(repository, info, endpoint)
     new = {
         name: checksum
         for name, checksum in checksums.items()
         if not isinstance(try_to_load_from_cache(repository, name, cache_dir=cache, revision=commit), str)
     }
     for name, checksum in new.items():
-        _agree(repository, commit, name, checksum, endpoint)
+        _check_announced(repository, commit, name, checksum, endpoint)
     for attempt in (1, 2):
         try:
-            found = Path(
-                snapshot_download(
-                    repository,
-                    revision=revision,
-                    endpoint=endpoint,
-                    cache_dir=cache,
-                    allow_patterns=PATTERNS,
-                    ignore_patterns=NO_PATTERNS,
-                )
-            )
+            directory = _snapshot(repository, revision, cache, endpoint=endpoint)
         except HfHubHTTPError:
             raise
         except Exception as error:  # also those of the client's HTTP library, which it has changed twice
-            raise broken(error, repository, cache) from error
-        if found.name != commit:
+            raise explain_failure(error, repository, cache) from error
+        if directory.name != commit:
             raise HubError(f"{repository}: changed while it was fetched; try again")
-        altered = [name for name, checksum in new.items() if _checksum(found / name, checksum) != checksum]
+        altered = [name for name, checksum in new.items() if _hash(directory / name, checksum) != checksum]
         for name in altered:
-            (found / name).resolve().unlink()
-            (found / name).unlink(missing_ok=True)
+            (directory / name).resolve().unlink()
+            (directory / name).unlink(missing_ok=True)
         if not altered:
-            return found
+            return directory
         if attempt == 1:
             logger.warning("%s: %s differs from its checksum; fetching it again", repository, altered[0])
     raise HubError(
@@ -123,8 +188,23 @@ def _fetch(repository: str, revision: str | None, info: ModelInfo, endpoint: str
     )
 
 
-def _listed(repository: str, info: ModelInfo, endpoint: str) -> dict[str, str]:
-    """Checksums of the model's files: SHA-256 of a large file, git's SHA-1 of a small one."""
+def _snapshot(repository: str, revision: str | None, cache: Path, **options: Any) -> Path:
+    """Download the files of a model that are not in the cache yet; return their directory."""
+    from huggingface_hub import snapshot_download
+
+    directory: str = snapshot_download(
+        repository,
+        revision=revision,
+        cache_dir=cache,
+        allow_patterns=MODEL_PATTERNS,
+        ignore_patterns=OTHER_PATTERNS,
+        **options,
+    )
+    return Path(directory)
+
+
+def _list_checksums(repository: str, info: ModelInfo, endpoint: str) -> dict[str, str]:
+    """Return the checksums of the model's files: SHA-256 of a large file, git's SHA-1 of a small one."""
     if not COMMIT.fullmatch(info.sha or ""):
         raise HubError(f"{repository}: {endpoint} names no commit; is it a Hub?")
     checksums = {}
@@ -142,8 +222,8 @@ def _listed(repository: str, info: ModelInfo, endpoint: str) -> dict[str, str]:
     return checksums
 
 
-def _agree(repository: str, commit: str, name: str, checksum: str, endpoint: str) -> None:
-    """Ask for a file's headers, from which the client makes names in its cache."""
+def _check_announced(repository: str, commit: str, name: str, checksum: str, endpoint: str) -> None:
+    """Compare a file's headers, from which the client makes names in its cache, with what was listed."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repository, name, revision=commit, endpoint=endpoint)
@@ -152,26 +232,18 @@ def _agree(repository: str, commit: str, name: str, checksum: str, endpoint: str
         raise HubError(f"{repository}: {name} is announced with another checksum than listed; refused")
 
 
-def _checksum(path: Path, like: str) -> str:
+def _hash(path: Path, like: str) -> str:
     if SHA256.fullmatch(like):
         return sha256(path)
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def _cached(repository: str, revision: str | None, cache: Path) -> Path | None:
-    from huggingface_hub import snapshot_download
+def _find_in_cache(repository: str, revision: str | None, cache: Path) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(
-            repository,
-            revision=revision,
-            cache_dir=cache,
-            allow_patterns=PATTERNS,
-            ignore_patterns=NO_PATTERNS,
-            local_files_only=True,
-        )
+        directory = _snapshot(repository, revision, cache, local_files_only=True)
     except LocalEntryNotFoundError:
         return None
-    return Path(found) if all((Path(found) / name).is_file() for name in NEEDED) else None
+    return directory if all((directory / name).is_file() for name in NEEDED) else None

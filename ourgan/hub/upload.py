@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ourgan.hub.client import PATIENCE, HubError, ask, causes, check_name, quoted, said
+from ourgan.hub.client import PATIENCE, HubError, ask, causes, check_name, describe_status, first_line
 from ourgan.hub.download import NEEDED
 
-# What is sent; of an earlier upload, these are removed where the model no longer has them.
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo, HfApi
+
+# What is uploaded; of an earlier upload, these are removed where the model no longer has them.
 FILES = (
     *NEEDED,
     *(f"sr{step}.safetensors" for step in (2, 3, 4)),
@@ -29,14 +33,24 @@ def upload_model(
     token: str | None = None,
     message: str = "Upload an OUR-GAN model",
 ) -> str:
-    """Put the files of the model `directory` into `repository` ("user/repo"), in one commit; its address.
+    """Upload the files of a model directory in one commit; return the commit's address.
 
-    The repository is created where there is none. Nothing of a training is sent but its log. An upload
-    that is interrupted leaves the repository as it was. Raises HubError in one line: not a model directory,
-    a link to somewhere else in it, not logged in or not allowed, a public repository where `private` is asked
-    for, out of reach.
+    The repository is created where there is none. Of a training only its log is uploaded. An upload that
+    is interrupted leaves the repository as it was.
+
+    Args:
+        directory: of the model.
+        repository: "user/repo".
+        private: whether a new repository is private; one that exists must be, too.
+        endpoint: the Hub's address, if it is another than its client's.
+        token: for the Hub, if it is another than its client's.
+        message: of the commit.
+
+    Raises:
+        HubError: not a model directory, a link to somewhere else in it, not logged in or not allowed, a
+            public repository where `private` is asked for, out of reach.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     directory = Path(directory)
@@ -45,26 +59,11 @@ def upload_model(
             raise HubError(f"{directory}: has no {name}, so it is not a model directory; nothing was sent")
     check_name(repository)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    api = HfApi(endpoint=endpoint, token=token)
     names = [name for name in FILES if (directory / name).is_file()]
     _refuse_links(directory, names)
     try:
-        ask(api.whoami, endpoint)
-        api.create_repo(repository, private=private, exist_ok=True)
-        before = ask(lambda: api.model_info(repository, timeout=PATIENCE), endpoint)
-        if private and not before.private:
-            raise HubError(f"{repository} is public: make it private in its settings first; nothing was sent")
-        there = {sibling.rfilename for sibling in before.siblings or ()}
-        stale = [name for name in FILES if name in there and name not in names]
-        # Not upload_folder, which may send several commits: half a model must never be there.
-        commit = api.create_commit(
-            repository,
-            [
-                *(CommitOperationAdd(name, directory / name) for name in names),
-                *(CommitOperationDelete(name) for name in stale),
-            ],
-            commit_message=message,
-            parent_commit=before.sha,
+        commit = _commit(
+            HfApi(endpoint=endpoint, token=token), directory, names, repository, private, message
         )
     except HubError:
         raise
@@ -76,15 +75,40 @@ def upload_model(
                 f"{repository}: {endpoint} does not let you write there; "
                 "log in with `hf auth login` and a token that may write"
             ) from error
-        raise HubError(f"{repository}: the Hub answered {said(error)}; try again later") from error
+        raise HubError(f"{repository}: the Hub answered {describe_status(error)}; try again later") from error
     except Exception as error:  # also those of the client's HTTP library, which it has changed twice
-        why = ": ".join(dict.fromkeys(quoted(cause) for cause in list(causes(error))[:2]))
+        why = ": ".join(dict.fromkeys(first_line(cause) for cause in list(causes(error))[:2]))
         raise HubError(f"{repository}: the upload failed ({why}); run it again") from error
     return str(commit.commit_url)
 
 
+def _commit(
+    api: HfApi, directory: Path, names: list[str], repository: str, private: bool, message: str
+) -> CommitInfo:
+    """Upload the files called `names`, and remove from the repository those that the model no longer has."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    ask(api.whoami, api.endpoint)
+    api.create_repo(repository, private=private, exist_ok=True)
+    before = ask(lambda: api.model_info(repository, timeout=PATIENCE), api.endpoint)
+    if private and not before.private:
+        raise HubError(f"{repository} is public: make it private in its settings first; nothing was sent")
+    there = {sibling.rfilename for sibling in before.siblings or ()}
+    stale = [name for name in FILES if name in there and name not in names]
+    # Not upload_folder, which may send several commits: half a model must never be there.
+    return api.create_commit(
+        repository,
+        [
+            *(CommitOperationAdd(name, directory / name) for name in names),
+            *(CommitOperationDelete(name) for name in stale),
+        ],
+        commit_message=message,
+        parent_commit=before.sha,
+    )
+
+
 def _refuse_links(directory: Path, names: list[str]) -> None:
-    """A link in a model that came from elsewhere must not publish a file of this machine."""
+    """Raise HubError for a link out of the model: it would publish another file of this machine."""
     home = directory.resolve()
     blobs = home.parents[1] / "blobs" if home.parent.name == "snapshots" else home  # of the Hub's own cache
     for name in names:

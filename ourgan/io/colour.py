@@ -1,4 +1,4 @@
-"""From the colours of a file to sRGB, and the sRGB profile that our own files carry."""
+"""Conversion of a file's colours to sRGB, and the sRGB profile that our own files carry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROFILE_COLOURS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB, the same bytes at every call and on every day."""
+    """Return an ICC profile of sRGB, the same bytes at every call and on every day."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     # Bytes 24 to 36 of the header are the moment of making, which would change every file we write.
     profile[24:36] = bytes.fromhex("07e6 0001 0001 0000 0000 0000")
@@ -30,11 +30,15 @@ def srgb_profile() -> bytes:
 
 
 def to_srgb(path: Path, decoded: Decoded) -> Decoded:
-    """Convert to "RGB" or leave "L", in sRGB; what was done is logged.
+    """Convert a file's colours to sRGB: to "RGB", or to "L" for a grey file; the log says what was done.
 
-    Without a usable profile RGB and grey are taken as sRGB, and CMYK goes through Pillow's plain formula.
-    Numbers of more than 8 bits stay as they are unless a profile has to be applied: LittleCMS as Pillow
-    has it works on 8 bits.
+    Without a usable profile RGB and grey are taken as sRGB, and CMYK is converted by Pillow's plain formula.
+    Numbers of more than 8 bits stay as they are unless a profile has to be applied: LittleCMS, as Pillow
+    has it, works on 8 bits.
+
+    Args:
+        path: of the file, for the log.
+        decoded: its numbers and profile.
     """
     profile = _usable_profile(path, decoded)
     if profile is None:
@@ -69,7 +73,7 @@ def _usable_profile(path: Path, decoded: Decoded) -> ImageCms.ImageCmsProfile | 
         reason = f"it is for {space}, the pixels are {decoded.colour}"
     except (OSError, ImageCms.PyCMSError, ValueError) as error:
         reason = str(error)
-    log.warning("%s: embedded colour profile passed over (%s)", path, reason)
+    log.warning("%s: embedded colour profile ignored (%s)", path, reason)
     return None
 
 
@@ -99,7 +103,7 @@ def _apply(profile: ImageCms.ImageCmsProfile, image: Image.Image) -> Image.Image
 
 
 def _changes_nothing(profile: ImageCms.ImageCmsProfile, colour: str) -> bool:
-    """Whether the profile is sRGB in all but name: no colour of a lattice moves by more than 2 of 255."""
+    """Return whether a profile is sRGB in all but name: no colour of a lattice moves by over 2 of 255."""
     if colour == "CMYK":
         return False
     lattice: NDArray[Any]

@@ -1,4 +1,4 @@
-"""From a picture file to its numbers, with every limit in force and nothing yet decided about colour."""
+"""Read the numbers in a picture file, with every limit in force; colours are converted later."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 class Decoded:
     """The numbers of one picture file, as stored.
 
-    pixels: (H, W, C), uint8, uint16 or float32. colour: "L" (C = 1), "RGB" (3) or "CMYK" (4).
-    full_scale: the number that means 1. alpha: (H, W) float32 in [0, 1], or None where all is opaque.
-    profile: embedded ICC profile. orientation: EXIF's 1 to 8, still to be applied.
+    Attributes:
+        pixels: (H, W, C), uint8, uint16 or float32.
+        colour: "L" (C = 1), "RGB" (3) or "CMYK" (4).
+        full_scale: the number that means 1.
+        alpha: (H, W) float32 in [0, 1], or None where all is opaque.
+        profile: the embedded ICC profile.
+        orientation: EXIF's 1 to 8, still to be applied.
     """
 
     pixels: NDArray[Any]
@@ -45,7 +49,7 @@ class Decoded:
 
 
 def decode(path: Path) -> Decoded:
-    """Read a JPEG, PNG, TIFF or WebP file whole. Raises ImageError, one line, for anything else."""
+    """Read a whole JPEG, PNG, TIFF or WebP file; raise ImageError, one line, for anything else."""
     try:
         size = path.stat().st_size
         file = path.open("rb")
@@ -55,7 +59,7 @@ def decode(path: Path) -> Decoded:
         if size == 0:
             raise ImageError(f"{path}: empty file; give a JPEG, PNG, TIFF or WebP picture")
         head = file.read(16)
-        with _explained(path, size), pillow_as_documented():
+        with _explain_errors(path, size), pillow_as_documented():
             try:
                 image = Image.open(file, formats=FORMATS)
             except UnidentifiedImageError:
@@ -70,7 +74,7 @@ def decode(path: Path) -> Decoded:
 
 
 @contextlib.contextmanager
-def _explained(path: Path, size: int) -> Iterator[None]:
+def _explain_errors(path: Path, size: int) -> Iterator[None]:
     try:
         yield
     except ImageError:
@@ -118,10 +122,10 @@ def _orientation(path: Path, image: Image.Image) -> int:
     except Exception as error:  # cameras and editors write EXIF blocks of every kind of wrong
         log.warning("%s: EXIF data cannot be read (%s); the picture is not turned", path, error)
         return 1
-    return _known(path, value)
+    return _valid_orientation(path, value)
 
 
-def _known(path: Path, orientation: Any) -> int:
+def _valid_orientation(path: Path, orientation: Any) -> int:
     if orientation not in range(1, 9):
         log.warning("%s: EXIF orientation %r means nothing; the picture is not turned", path, orientation)
         return 1
@@ -129,7 +133,7 @@ def _known(path: Path, orientation: Any) -> int:
 
 
 def _split(path: Path, image: Image.Image) -> Decoded:
-    """Pixels of up to 8 bits, and the grey ones of 16 bits or float, as Pillow decoded them."""
+    """Return pixels of up to 8 bits, and grey ones of 16 bits or float, as Pillow decoded them."""
     if image.mode == "F":
         grey = _black_is_zero(np.asarray(image, dtype=np.float32), image, 1.0)
         return Decoded(grey[..., None], "L", 1.0)
@@ -171,13 +175,13 @@ def _alpha(path: Path, alpha: NDArray[Any], full_scale: float) -> NDArray[Any] |
 
 
 def _colour_key(path: Path, image: Image.Image, pixels: NDArray[Any]) -> NDArray[Any] | None:
-    # A PNG may name one colour, or one grey, that is to be seen through.
+    # A PNG may name one colour, or one grey, that is transparent.
     key = image.info.get("transparency")
     return None if key is None else _alpha(path, (pixels != key).any(axis=-1), 1)
 
 
 def _decode_16_bit(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> Decoded:
-    """16-bit RGB or RGBA, of which Pillow keeps one byte in two: first the high ones, then the low ones.
+    """Read 16-bit RGB or RGBA, of which Pillow keeps one byte in two: first the high ones, then the low ones.
 
     The raw mode tells Pillow's unpacker which of the two bytes to keep, so that decoding once more with the
     byte order swapped gives the other.
@@ -187,7 +191,7 @@ def _decode_16_bit(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> D
         raise ImageError(f"{path}: 16-bit pixels of kind {kinds.pop()} are not read; save it as 16-bit RGB")
     file.seek(0)
     low_bytes = Image.open(file, formats=FORMATS)
-    low_bytes.tile = [_swapped(tile) for tile in low_bytes.tile]
+    low_bytes.tile = [_swap_bytes(tile) for tile in low_bytes.tile]
     low_bytes.load()
     file.seek(0)
     image.load()
@@ -199,7 +203,7 @@ def _decode_16_bit(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> D
     return Decoded(colour, "RGB", 65535, alpha)
 
 
-def _swapped(tile: Any) -> Any:
+def _swap_bytes(tile: Any) -> Any:
     mode = _raw_mode(tile)
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[mode[-1]]
     return tile._replace(
@@ -208,7 +212,7 @@ def _swapped(tile: Any) -> Any:
 
 
 def _decode_tiff(path: Path, file: IO[bytes], size: int) -> Decoded:
-    """What Pillow does not know: TIFF of float RGB, of 16-bit planes, of big-endian white-is-zero."""
+    """Read a TIFF that Pillow does not support: float RGB, 16-bit planes, big-endian white-is-zero."""
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
@@ -244,5 +248,5 @@ def _decode_tiff(path: Path, file: IO[bytes], size: int) -> Decoded:
         pixels = (full_scale - pixels).astype(pixels.dtype)
     if pixels.dtype.kind == "f":
         pixels = pixels.astype(np.float32)
-    turn = _known(path, tags.get(Exif.Orientation, 1))
+    turn = _valid_orientation(path, tags.get(Exif.Orientation, 1))
     return Decoded(pixels, photometric, full_scale, alpha, tags.get(34675), turn)

@@ -1,4 +1,4 @@
-"""Pillow's limits, which are globals of its modules: set for a moment, under a lock, and put back."""
+"""Pillow's limits, which are globals of its modules: set under a lock while a file is read, then restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pillow_as_documented(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     These are globals of Pillow's modules, which anything else in this process may have changed: they are
     set for one thread at a time, and put back afterwards.
     """
-    with _lock, warnings.catch_warnings(record=True) as heard:
+    with _lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = (max_pixels + 1) // 2, False
@@ -39,6 +39,6 @@ def pillow_as_documented(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
-            for warning in heard:
+            for warning in caught:
                 if not issubclass(warning.category, Image.DecompressionBombWarning):
                     log.warning("%s", warning.message)

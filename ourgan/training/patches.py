@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.hub.images import SUFFIXES
+from ourgan.hub.download import SUFFIXES
 from ourgan.io.read import ImageError, read_image
 from ourgan.training.bsrgan import bsrgan
 from ourgan.training.degradation import bicubic_downscale

@@ -1,7 +1,9 @@
-"""Released weights: found, verified, loaded, and always said where from.
+"""Released weights: looked up, verified and loaded, with a record of where they came from.
 
-`registry.toml` lists them. A file is looked for in the Hub's local cache, then on the Hub, then, where
-there is one, in a package that carries the same network (converted by `weights.convert.ncnn`). The
+This room may import `hub`, `io`, `models`, `config` and `_core`.
+
+`registry.toml` lists the weights. A file is looked for in the Hub's local cache, then on the Hub, then, where
+there is one, in an installed package that carries the same network (`weights.convert` reads its format). The
 environment variable OURGAN_WEIGHTS narrows that: `auto` (default), `hub` or `package`; `package` never
 touches the network.
 """
@@ -40,10 +42,15 @@ DEFAULT = "realesrgan-x4plus"
 
 
 def load(name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None) -> Weights:
-    """Load released weights by name, or a local .safetensors or .pth file at `path` for the same network.
+    """Load released weights by name, or a local file of parameters for the same network.
 
-    Raises WeightsError if no place has them, or if what it has holds anything but tensors, differs from
-    its checksum, holds a value that is not finite, or does not fit the network.
+    Args:
+        name: an entry of `registry.toml`.
+        path: a .safetensors or .pth file to use instead of the released one.
+
+    Raises:
+        WeightsError: no source has the file, or it differs from its checksum, contains anything but
+            tensors or a value that is not finite, or does not fit the network.
     """
     entry = _entry(name)
     return from_file(entry, path) if path is not None else find(entry)
@@ -52,9 +59,15 @@ def load(name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None) -> 
 def network(
     name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[RRDBNet | SwinIR, Weights]:
-    """The network of `load(name, path=path)` in evaluation mode, and the weights it holds a copy of.
+    """Return the network of `load(name, path=path)` in evaluation mode, and the weights it was loaded with.
 
-    Raises WeightsError as `load` does, and for weights of a network that is not ours (vgg19, ...).
+    Args:
+        name: an entry of `registry.toml` that has an architecture.
+        path: a .safetensors or .pth file to use instead of the released one.
+        dtype: the type of the network's parameters.
+
+    Raises:
+        WeightsError: as `load` does, and for weights of a network that is not ours (vgg19, ...).
     """
     model = build(_entry(name))
     weights = load(name, path=path)

@@ -1,4 +1,4 @@
-"""Parameters out of a file, and whether they fit the network they are for."""
+"""Read parameters from a file, and check that they fit the network they are for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ourgan.hub.client import quoted
-from ourgan.weights.names import backbone, rrdbnet_names, swinir_names
+from ourgan.hub.client import first_line
+from ourgan.weights.names import find_backbone, rrdbnet_names, swinir_names
 from ourgan.weights.registry import Released, WeightsError
 
 if TYPE_CHECKING:
@@ -27,12 +27,20 @@ logger = logging.getLogger("ourgan.weights")
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WRAPPERS = ("params_ema", "params", "state_dict")  # in this order: the running average comes out best
-RENAMED = {"RRDBNet": rrdbnet_names, "SwinIR": swinir_names}
+RENAME = {"RRDBNet": rrdbnet_names, "SwinIR": swinir_names}
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Verified parameters. `source` says in words where they came from, `sha256` is of the file read."""
+    """Verified parameters.
+
+    Attributes:
+        name: of the entry of `registry.toml` that they fit.
+        state_dict: the parameters by the names of our networks.
+        source: in words, where they came from.
+        sha256: of the file that was read.
+        licence: of the weights, in words.
+    """
 
     name: str
     state_dict: dict[str, Tensor]
@@ -42,7 +50,7 @@ class Weights:
 
 
 def build(entry: Released) -> RRDBNet | SwinIR:
-    """The network of `entry` on the meta device: names and shapes without memory."""
+    """Return the network of `entry` on the meta device: names and shapes without memory."""
     with torch.device("meta"):
         if entry.architecture == "RRDBNet":
             from ourgan.models.rrdbnet import RRDBNet
@@ -55,11 +63,14 @@ def build(entry: Released) -> RRDBNet | SwinIR:
     raise WeightsError(f"{entry.name}: plain parameters without a network of ours; use load()")
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors or .pth file. Raises WeightsError.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors or .pth file by name.
 
     A .pth is a pickle, which could run code: `torch.load(weights_only=True)` has its own machine for
     the few operations that tensors and plain containers need, and what is left must be tensors.
+
+    Raises:
+        WeightsError: the file is damaged or contains anything but tensors.
     """
     if path.suffix == ".pth":
         return _read_pth(path)
@@ -71,15 +82,27 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: is no whole safetensors file ({quoted(error)})") from error
+        raise WeightsError(f"{path}: is no whole safetensors file ({first_line(error)})") from error
 
 
-def checked(
+def check(
     entry: Released, state_dict: dict[str, Tensor], source: str, checksum: str, licence: str
 ) -> Weights:
-    """Refuse parameters that do not fit the network; log and return the others under its names."""
+    """Refuse parameters that do not fit the network of `entry`; log the others and return them.
+
+    Args:
+        entry: the network, and its name.
+        state_dict: parameters under the names of any published version of the network.
+        source: in words, where they came from; error lines begin with it.
+        checksum: SHA-256 of the file.
+        licence: of the weights, in words.
+
+    Raises:
+        WeightsError: parameters of another network or scale, missing or unknown names, wrong shapes or
+            types, values that are not finite; the first three faults and the number of the others.
+    """
     if entry.architecture:
-        state_dict = RENAMED[entry.architecture](state_dict)
+        state_dict = RENAME[entry.architecture](state_dict)
         network = build(entry)
         _same_backbone(state_dict, entry.architecture, network.scale, source)
         faults = _faults(dict(network.named_parameters()), state_dict)  # neither network has buffers
@@ -122,21 +145,22 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
 
 
 def _same_backbone(state: Mapping[str, Tensor], architecture: str, scale: int, source: str) -> None:
-    found = backbone(state)
-    if found is None:
+    backbone = find_backbone(state)
+    if backbone is None:
         return
-    if found[0] != architecture:
-        raise WeightsError(f"{source}: holds {found[0]} parameters, {architecture} is needed")
-    if found[1] != scale:
-        raise WeightsError(f"{source}: upscales by {found[1]}, {scale} is needed")
+    name, own_scale = backbone
+    if name != architecture:
+        raise WeightsError(f"{source}: holds {name} parameters, {architecture} is needed")
+    if own_scale != scale:
+        raise WeightsError(f"{source}: upscales by {own_scale}, {scale} is needed")
 
 
-def _faults(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
+def _faults(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:
     for name in expected:
-        if name not in found:
+        if name not in state:
             yield f"{name} is missing"
-    not_finite = _not_finite(found)
-    for name, value in found.items():
+    not_finite = _not_finite(state)
+    for name, value in state.items():
         if name not in expected:
             yield f"{name} is not part of it"
         elif value.shape != expected[name].shape:

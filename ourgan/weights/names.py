@@ -1,4 +1,4 @@
-"""Names of the parameters of published super-resolution networks, and what the names give away.
+"""Names of the parameters of published super-resolution networks, and what they tell of the network.
 
 A checkpoint of another backbone or scale should be called that, not seven hundred missing tensors.
 """
@@ -28,16 +28,17 @@ _DERIVED = re.compile(r"(.+\.)?(attn_mask|relative_position_index)")
 
 
 def rrdbnet_names(state: Mapping[str, Value]) -> dict[str, Value]:
-    """`state` under RRDBNet's names, from those of the ESRGAN repository or its old `model.1.sub.0...`.
+    """Return `state` under the names of our RRDBNet.
 
-    Names that belong to neither stay as they are.
+    Its own may be those of the ESRGAN repository, or that one's old `model.1.sub.0...`; names that belong to
+    neither stay as they are.
     """
     layers = sorted({int(match[1]) for name in state if (match := _OLD_LAYER.fullmatch(name))})
     # The last two are conv_hr and conv_last; between them and the first lies one for each doubling.
     doublings = [f"conv_up{number}" for number in range(1, len(layers) - 2)]
     roles = dict(zip(layers, ["conv_first", *doublings, "conv_hr", "conv_last"], strict=False))
 
-    def renamed(name: str) -> str:
+    def rename(name: str) -> str:
         if match := _OLD_DENSE.fullmatch(name):
             return f"body.{match[1]}.rdb{match[2]}.conv{match[3]}.{match[4]}"
         if match := _OLD_TRUNK.fullmatch(name):
@@ -49,18 +50,18 @@ def rrdbnet_names(state: Mapping[str, Value]) -> dict[str, Value]:
                 return pattern.sub(replacement, name)
         return name
 
-    return {renamed(name): value for name, value in state.items()}
+    return {rename(name): value for name, value in state.items()}
 
 
 def swinir_names(state: Mapping[str, Value]) -> dict[str, Value]:
-    """`state` without the buffers of the official SwinIR files that are no parameters."""
+    """Return `state` without the buffers of the official SwinIR files that are no parameters."""
     return {name: value for name, value in state.items() if not _DERIVED.fullmatch(name)}
 
 
-def backbone(state: Mapping[str, Tensor]) -> tuple[str, int] | None:
-    """(name, scale) of a state dict under the names above: RRDBNet, SwinIR or a SwinIR of another kind.
+def find_backbone(state: Mapping[str, Tensor]) -> tuple[str, int] | None:
+    """Return the name and scale of the network that a state dict under the names above belongs to.
 
-    None where it is none of them.
+    The name is RRDBNet, SwinIR or that of another kind of SwinIR; None where it is none of them.
     """
     if any(name.startswith("body.0.rdb1.") for name in state):
         # Real-ESRGAN's x2 and x1 networks fold the image into 4 or 16 times the channels first.
@@ -79,7 +80,7 @@ def _upsamplers(state: Mapping[str, Tensor]) -> int:
 
 
 def _shuffled(state: Mapping[str, Tensor]) -> int:
-    """Scale of a SwinIR that ends in pixel shuffles, 0 where it has none."""
+    """Return the scale of a SwinIR that ends in pixel shuffles, 0 where it has none."""
     scale = 0
     for name, value in state.items():
         if re.fullmatch(r"upsample\.\d\.weight", name) and value.dim() == 4:

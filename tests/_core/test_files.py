@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ourgan._core import files
+from ourgan._core.errors import OurganError
 
 
 def names(directory: Path) -> list[str]:
@@ -40,6 +41,18 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path: Path, error: type[B
         raise error
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_an_unwritable_file_is_one_line_with_the_reason_and_the_advice(tmp_path: Path) -> None:
+    class OwnError(OurganError):
+        pass
+
+    path = tmp_path / "no" / "a.bin"
+    with pytest.raises(OwnError) as caught, files.refuse_unwritable(path, "choose another --out", OwnError):
+        files.write_bytes(path, b"new")
+    assert str(caught.value) == f"{path}: cannot be written (No such file or directory); choose another --out"
+    with pytest.raises(ValueError, match="another"), files.refuse_unwritable(path, "wait"):
+        raise ValueError("another")
 
 
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:

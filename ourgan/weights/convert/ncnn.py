@@ -1,8 +1,8 @@
-"""Reads an RRDBNet that was exported for ncnn: a graph as text (`.param`) and its weights (`.bin`).
+"""An RRDBNet that was exported for ncnn: a graph as text (`.param`) and its weights (`.bin`).
 
-It exists because a package that installs without the Hub carries Real-ESRGAN x4plus in this form.
-The graph is followed layer by layer beside the network it has to be, so a file that computes anything
-else (another residual scale, bilinear upsampling, a different order) is refused, not half understood.
+This reader exists because a package that installs without the Hub carries Real-ESRGAN x4plus in this form.
+Every layer of the graph is compared with the layer that an RRDBNet has there, so a file that computes
+anything else (another residual scale, bilinear upsampling, a different order) is refused.
 """
 
 from __future__ import annotations
@@ -43,10 +43,13 @@ class Layer:
 
 
 def read_rrdbnet(param: Path, weights: Path) -> dict[str, Tensor]:
-    """State dict (float32, official names) of the x4 RRDBNet in an ncnn pair of files.
+    """Return the state dict (float32, official names) of the x4 RRDBNet in an ncnn pair of files.
 
     Every layer's kind, inputs, parameters and shape are checked, and that the weights end exactly
-    where the last convolution does. Raises NcnnError.
+    where the last convolution does.
+
+    Raises:
+        NcnnError: the files are not an RRDBNet, or not complete.
     """
     graph = _Graph(parse_param(param.read_text(encoding="ascii")), weights.read_bytes())
     trunk = features = graph.convolution("conv_first", graph.image, activation=False)
@@ -67,7 +70,7 @@ def read_rrdbnet(param: Path, weights: Path) -> dict[str, Tensor]:
 
 
 def parse_param(text: str) -> list[Layer]:
-    """Layers of a `.param` file in their order. Raises NcnnError if it is not one or is cut short."""
+    """Return the layers of a `.param` file in their order; raise NcnnError if it is not whole."""
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if not lines or lines[0] != [MAGIC]:
         raise NcnnError("not an ncnn .param file")
@@ -128,10 +131,10 @@ class _Graph:
     def layer(self, kind: str, inputs: tuple[str, ...], parameters: Parameters) -> str:
         """Check the next layer and return the name of its output."""
         layer = self._take()
-        found = tuple(self._origin(name) for name in layer.inputs)
-        if (layer.kind, found, layer.parameters) != (kind, inputs, parameters) or len(layer.outputs) != 1:
+        origins = tuple(self._origin(name) for name in layer.inputs)
+        if (layer.kind, origins, layer.parameters) != (kind, inputs, parameters) or len(layer.outputs) != 1:
             raise NcnnError(
-                f"layer {layer.name} is {layer.kind} of {found} with {layer.parameters}, "
+                f"layer {layer.name} is {layer.kind} of {origins} with {layer.parameters}, "
                 f"an RRDBNet has {kind} of {inputs} with {parameters} there"
             )
         (output,) = layer.outputs
