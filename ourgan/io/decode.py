@@ -89,8 +89,7 @@ def _explain_errors(path: Path, size: int) -> Iterator[None]:
 
 
 def _decode_pillow(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> Decoded:
-    wrong_name = path.suffix.lower() not in (*_suffixes(str(image.format)), "")
-    if wrong_name:
+    if path.suffix.lower() not in (*_suffixes(str(image.format)), ""):
         log.warning("%s: is a %s file in spite of its name", path, image.format)
     if getattr(image, "n_frames", 1) > 1:
         log.warning("%s: holds several pictures; the first is taken", path)
@@ -205,10 +204,8 @@ def _decode_16_bit(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> D
 
 def _swap_bytes(tile: Any) -> Any:
     mode = _raw_mode(tile)
-    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[mode[-1]]
-    return tile._replace(
-        args=mode[:-1] + other if isinstance(tile.args, str) else (mode[:-1] + other, *tile.args[1:])
-    )
+    mode = mode[:-1] + {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[mode[-1]]
+    return tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
 
 
 def _decode_tiff(path: Path, file: IO[bytes], size: int) -> Decoded:
