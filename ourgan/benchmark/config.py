@@ -45,7 +45,7 @@ class Plan:
         width: of the models' scenes in pixels of step 1; the photo's own when None.
         profile: to train missing models with; "" trains none.
         fine_tune: also steps 2 and 3, on every photo, with the profile.
-        cluster, workers: see `ourgan.cluster.jobs.run_jobs`.
+        cluster, workers: see `ourgan.cluster.run_jobs`.
     """
 
     out: Path

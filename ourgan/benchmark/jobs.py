@@ -10,7 +10,7 @@ from typing import Any
 from ourgan.benchmark.cache import cell_path, read_cell
 from ourgan.benchmark.config import Checked
 from ourgan.benchmark.table import Group
-from ourgan.cluster.jobs import Job
+from ourgan.cluster import Job
 from ourgan.metrics.registry import Metric
 
 WORK = "ourgan.benchmark.work"

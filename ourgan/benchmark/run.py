@@ -23,7 +23,7 @@ from ourgan.benchmark.photo_sets import Photograph
 from ourgan.benchmark.samples import MODELS, Model, Scenes, open_models
 from ourgan.benchmark.table import Facts, Group, write_results
 from ourgan.benchmark.work import TRAINED
-from ourgan.cluster.jobs import Job, run_jobs
+from ourgan.cluster import Job, run_jobs
 from ourgan.config import SIZES, SuperResolutionConfig
 from ourgan.io.model_dir import STRUCTURE, fine_tuned_file
 from ourgan.metrics.registry import METRICS

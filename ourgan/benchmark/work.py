@@ -1,4 +1,4 @@
-"""What workers do for the benchmark: train, draw, enlarge, measure; see `ourgan.cluster.jobs`.
+"""What workers do for the benchmark: train, draw, enlarge, measure; see `ourgan.cluster`.
 
 Arguments are plain JSON values, and each function leaves its outputs whole or not at all, with the same
 bytes whoever ran it.

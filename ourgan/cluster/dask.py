@@ -1,25 +1,23 @@
-"""Jobs of `ourgan.cluster.jobs` on Dask: a scheduler that runs, or a cluster that a TOML file describes.
+"""Jobs on Dask: a scheduler that runs, by its address or a TOML file, or a local cluster of Dask's.
 
 Dask workers run whatever a client sends them, so what listens beyond this machine has to speak TLS with
-certificates on both sides. Beside an address there are the kinds of clusters in KINDS:
+certificates on both sides:
 
-    kind = "slurm"            # or: address = "tls://head:8786"
-    workers = 8
+    address = "tls://head:8786"    # or: kind = "local" and workers = 8
     [tls]
     ca = "ca.pem"
     certificate = "me.pem"
     key = "me-key.pem"
-    [arguments]               # of the class, here dask_jobqueue.SLURMCluster
-    queue = "gpu"
-    cores = 1
-    memory = "16GB"
+    [arguments]                    # of a local one, for distributed.LocalCluster
+    host = "127.0.0.1"
+
+On a batch system Dask is started by its own package, and the address given here; docs/benchmark.md says how.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import ipaddress
 import logging
 import time
@@ -30,23 +28,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_dict, one_of
+from ourgan._core.strict_toml import ConfigError, from_dict
 from ourgan.cluster.jobs import ClusterError, Job, execute
 
 log = logging.getLogger(__name__)
 
-KINDS = {
-    "local": ("distributed", "LocalCluster"),
-    "slurm": ("dask_jobqueue", "SLURMCluster"),
-    "pbs": ("dask_jobqueue", "PBSCluster"),
-    "sge": ("dask_jobqueue", "SGECluster"),
-    "lsf": ("dask_jobqueue", "LSFCluster"),
-    "htcondor": ("dask_jobqueue", "HTCondorCluster"),
-    "oar": ("dask_jobqueue", "OARCluster"),
-    "kubernetes": ("dask_kubernetes.operator", "KubeCluster"),
-}
-# Its constructor takes no certificates, and the client reaches it through a tunnel on loopback.
-TUNNELLED = "kubernetes"
 PATIENCE = 60.0  # seconds without a scheduler or without a worker before that is an error
 
 
@@ -61,7 +47,14 @@ class Tls:
 
 @dataclasses.dataclass(frozen=True)
 class ClusterConfig:
-    """A cluster as described in TOML: an `address`, or a `kind` to be started with so many `workers`."""
+    """A cluster as described in TOML.
+
+    Attributes:
+        address: of a scheduler that runs; or else
+        kind: "local", a cluster of this machine that is started for the jobs, with so many
+        workers: processes.
+        tls: certificates.
+    """
 
     address: str = ""
     kind: str = ""
@@ -71,14 +64,25 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         if bool(self.address) == bool(self.kind):
             raise ConfigError("give either an address or a kind of cluster")
-        if self.kind:
-            one_of("kind", self.kind, tuple(KINDS))
+        if self.kind not in ("", "local"):
+            raise ConfigError(
+                f"kind is '{self.kind}': only 'local' is started from here; start Dask there by its own "
+                "package and give its address (docs/benchmark.md)"
+            )
 
 
-def on_dask(where: str, jobs: Sequence[Job]) -> Iterator[OurganError | None]:
-    """Run jobs on the cluster `where`; one whose scheduler was restarted gets those that are not done again.
+def run_on_dask(where: str, jobs: Sequence[Job]) -> Iterator[OurganError | None]:
+    """Run jobs on a cluster; one whose scheduler was restarted gets again those that are not done.
 
-    Yields, for each job that ended, nothing or what was wrong. Raises ClusterError.
+    Args:
+        where: an address, or the path of a .toml file.
+        jobs: what is to be done.
+
+    Yields:
+        For each job that ended, None or what was wrong.
+
+    Raises:
+        ClusterError: The cluster cannot be used, or was lost.
     """
     try:
         import distributed  # noqa: F401
@@ -101,7 +105,7 @@ def on_dask(where: str, jobs: Sequence[Job]) -> Iterator[OurganError | None]:
 
 
 def read_cluster(where: str) -> tuple[ClusterConfig, dict[str, Any]]:
-    """An address, or a TOML file: the cluster, and its class's own arguments. Raises ConfigError."""
+    """Return what an address or a TOML file describes, and the arguments of a local cluster."""
     if not where.endswith(".toml"):
         return ClusterConfig(address=where), {}
     path = Path(where)
@@ -123,7 +127,7 @@ def read_cluster(where: str) -> tuple[ClusterConfig, dict[str, Any]]:
 
 
 def _security(config: ClusterConfig) -> Any:
-    """Certificates of the file, or of Dask's own configuration. ClusterError where they are needed."""
+    """Return the certificates of the file or of Dask's configuration; ClusterError where they are needed."""
     from distributed.security import Security
 
     tls = config.tls
@@ -136,8 +140,6 @@ def _security(config: ClusterConfig) -> Any:
         return security
     if config.address:
         _check_open(config.address)
-    elif config.kind not in ("local", TUNNELLED):
-        raise ClusterError(f"a {config.kind} cluster listens on the network: {_CERTIFICATES}")
     return None
 
 
@@ -150,7 +152,9 @@ def _check_open(address: str) -> None:
     """Refuse an address without certificates, unless it is of this machine."""
     parts = urlsplit(address)
     if parts.scheme not in ("tcp", "tls") or not parts.hostname:
-        raise ClusterError(f"'{address}' is no cluster: give tcp://HOST:PORT, tls://HOST:PORT or a .toml")
+        raise ClusterError(
+            f"'{address}' is not a cluster's address: give tcp://HOST:PORT, tls://HOST:PORT or a .toml"
+        )
     if parts.scheme == "tls":
         raise ClusterError(f"{address} needs certificates: {_CERTIFICATES}")
     if not _loopback(parts.hostname):
@@ -170,30 +174,24 @@ def _loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _address(config: ClusterConfig, arguments: dict[str, Any], security: Any) -> Iterator[str]:
-    """The scheduler's address; of a kind of cluster, started for the time in between."""
+    """Yield the scheduler's address; a local cluster is started for the time in between."""
     if config.address:
         yield config.address
         return
-    module, name = KINDS[config.kind]
+    from distributed import LocalCluster
+
+    settings: dict[str, Any] = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+        "n_workers": 0,
+    }
+    if security is not None:
+        settings |= {"security": security, "protocol": "tls://"}
     try:
-        kind = getattr(importlib.import_module(module), name)
-    except ImportError:
-        package = module.partition(".")[0].replace("_", "-")
-        raise ClusterError(f"a {config.kind} cluster needs {package}: pip install {package}") from None
-    given = dict(arguments)
-    if config.kind == "local":
-        given = {
-            "threads_per_worker": 1,
-            "processes": True,
-            "dashboard_address": None,
-            "n_workers": 0,
-        } | given
-    if security is not None and config.kind != TUNNELLED:
-        given |= {"security": security, "protocol": "tls://"}
-    try:
-        cluster = kind(**given)
+        cluster = LocalCluster(**(settings | arguments))
     except (TypeError, ValueError, OSError, RuntimeError) as error:
-        raise ClusterError(f"the {config.kind} cluster does not start so: {error}") from error
+        raise ClusterError(f"the local cluster does not start so: {error}") from error
     with cluster:
         if security is None:
             _check_open(cluster.scheduler_address)
@@ -202,7 +200,7 @@ def _address(config: ClusterConfig, arguments: dict[str, Any], security: Any) ->
 
 
 def _with_a_client(address: str, security: Any, waiting: list[Job]) -> Iterator[OurganError | None]:
-    """What has ended leaves `waiting`; returns early when the scheduler is lost."""
+    """Run jobs until the scheduler is lost; those that ended leave `waiting`."""
     from distributed import Client, as_completed
 
     try:
@@ -218,7 +216,7 @@ def _with_a_client(address: str, security: Any, waiting: list[Job]) -> Iterator[
             if future.cancelled() or future.status == "lost":
                 return  # by a scheduler that is gone
             waiting.remove(futures[future])
-            yield _meant_for_people(future.exception() if future.status == "error" else None, address)
+            yield _describe(future.exception() if future.status == "error" else None, address)
 
 
 def _check_workers(client: Any, address: str) -> None:
@@ -236,8 +234,8 @@ def _check_workers(client: Any, address: str) -> None:
             )
 
 
-def _meant_for_people(error: BaseException | None, address: str) -> OurganError | None:
-    """Raises what is a fault of ours."""
+def _describe(error: BaseException | None, address: str) -> OurganError | None:
+    """Return an error in words for the person at the keyboard; raise what is a fault of ours."""
     from distributed import KilledWorker
 
     if error is None or isinstance(error, OurganError):

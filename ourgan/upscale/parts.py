@@ -23,7 +23,7 @@ import torch
 from ourgan._core import files
 from ourgan._core.devices import dtype_name
 from ourgan._core.errors import OurganError, check_choice
-from ourgan.cluster.jobs import Job, run_jobs
+from ourgan.cluster import Job, run_jobs
 from ourgan.config import SIZES
 from ourgan.io.canvas import Canvas, check_output
 from ourgan.io.model_dir import STRUCTURE
@@ -50,7 +50,7 @@ def synthesize_in_parts(
     """`OurGAN.synthesize(seed, size, out, method="stream")` of a model directory, by `parts` jobs.
 
     Rows lie in a directory beside `out` until the picture is whole; a repeated call goes on from them.
-    `cluster`, `workers`: see `ourgan.cluster.jobs.run_jobs`. Raises OurganError as `synthesize` does.
+    `cluster`, `workers`: see `ourgan.cluster.run_jobs`. Raises OurganError as `synthesize` does.
     """
     out, directory = Path(out).resolve(), Path(model).resolve()
     check_choice("size", size, SIZES)

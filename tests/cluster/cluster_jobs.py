@@ -1,4 +1,4 @@
-"""What the tests of `ourgan.cluster.jobs` run in other processes."""
+"""What the tests of `ourgan.cluster` run in other processes."""
 
 from __future__ import annotations
 
