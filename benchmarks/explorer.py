@@ -22,14 +22,14 @@ import torch
 from ourgan._core.devices import best_device
 from ourgan._core.provenance import device_name
 from ourgan.explorer import Explorer
-from ourgan.explorer.widgets.base import all_within
+from ourgan.explorer.widgets.base import walk
 
 MODELS = Path(__file__).parents[1] / "data/models"
 
 
 def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
     """Return what a person does, three times each."""
-    widgets = {name: widget for widget in all_within(explorer) for name in widget._dom_classes}
+    widgets = {name: widget for widget in walk(explorer) for name in widget._dom_classes}
 
     def sets(name: str, *values: object) -> list[Callable[[], object]]:
         return [functools.partial(setattr, widgets[f"ourgan-{name}"], "value", value) for value in values]
@@ -67,7 +67,7 @@ async def measure() -> None:
 
         async def idle() -> None:
             await asyncio.sleep(0.02)  # what comes after a short pause has come
-            while explorer.desk.worker.busy():
+            while explorer.context.worker.busy():
                 await asyncio.sleep(0.002)
 
         await idle()

@@ -15,7 +15,14 @@ import pytest
 
 import ourgan
 
-ROOMS = ["ourgan", "ourgan.io", "ourgan.models", "ourgan.reproduce", "ourgan.reproduce.figures"]
+ROOMS = [
+    "ourgan",
+    "ourgan.io",
+    "ourgan.models",
+    "ourgan.explorer",
+    "ourgan.reproduce",
+    "ourgan.reproduce.figures",
+]
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 HEAVY = ("torch", "numpy", "matplotlib", "PIL", "ipywidgets", "IPython", "pandas")
 

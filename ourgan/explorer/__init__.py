@@ -1,7 +1,7 @@
-"""The explorer: looking at samples, and into them (notebook 07).
+"""The explorer: looking at a model's scenes, and into them (notebook 07).
 
-State without widgets, widgets without logic: `scene.py`, `edits.py`, `state.py` and those beside them know no
-widget; `panels/` turn them into controls; `app.py` puts the panels together.
+`state` computes and knows no widget, `widgets` are panels around it, `deep_zoom` shows pictures of any size,
+and `app` puts all together. It may import every room below it (`benchmark` and lower), never `reproduce`.
 
     from ourgan.explorer import Explorer
     Explorer("data/models/picos-de-europa", other="data/models/picos-de-europa-plain")
@@ -17,38 +17,33 @@ Names that tests and style sheets may rely on (CSS classes of the widgets, all w
 | ourgan-gallery                                              | contact sheet; each sample is a `button`     |
 | ourgan-previous, ourgan-next, ourgan-favourite              | pages; keep the scene shown                  |
 | ourgan-which                                                | seeds, favourites, more like this            |
-| ourgan-like-stage                                           | stage from which "more like this" is fresh   |
+| ourgan-like-stage                                           | scale from which "more like this" is fresh   |
 | ourgan-width                                                | width, 0.5 to 4 times the photo's            |
-| ourgan-strength-0 ... ourgan-strength-9                     | noise of each stage                          |
+| ourgan-strength-0 ... ourgan-strength-9                     | noise of each scale                          |
 | ourgan-coordinate                                           | vertical coordinate on or off                |
-| ourgan-towards, ourgan-share, ourgan-play                   | second seed, place between the two, play     |
+| ourgan-towards, ourgan-share, ourgan-play                   | second seed, fraction of the way, play       |
 | ourgan-animate-gif, ourgan-animate-webp                     | save the way between the two seeds           |
 | ourgan-x, -y, -w, -h, ourgan-to-x, ourgan-to-y              | the rectangle and where it goes, in pixels   |
 | ourgan-operation, ourgan-stage, ourgan-apply                | what to do with it, where to inject it       |
 | ourgan-upload                                               | a rough picture of one's own                 |
 | ourgan-tile, ourgan-overlap, ourgan-place-x, ourgan-place-y | seam lab                                     |
 | ourgan-measure, ourgan-seam-picture, ourgan-seam-number     | its start, its map and its numbers           |
-| ourgan-name, ourgan-code, ourgan-save-png, ourgan-save-json | take it with you                             |
+| ourgan-name, ourgan-code, ourgan-save-png, ourgan-save-json | the scene as code, PNG and JSON              |
 | ourgan-size, ourgan-render, ourgan-cancel, ourgan-progress  | rendering                                    |
 | ourgan-zoom-open, ourgan-zoom                               | deep zoom: its button, the box it appears in |
 """
 
-from __future__ import annotations
+from ourgan._core.lazy import lazy
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ourgan.explorer.app import Explorer
-
-from ourgan.explorer.state.edits import Edit
-from ourgan.explorer.state.scene import Scene, draw
-
-__all__ = ["Edit", "Explorer", "Scene", "draw"]
-
-
-def __getattr__(name: str) -> Any:
-    if name != "Explorer":
-        raise AttributeError(f"module 'ourgan.explorer' has no attribute '{name}'")
-    from ourgan.explorer.app import Explorer  # widgets come with the first that shows them
-
-    return Explorer
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "app": ["Explorer"],
+        "deep_zoom.viewer": ["DeepZoom"],
+        "state.edits": ["Edit", "encode_picture"],
+        "state.export": ["frames"],
+        "state.scene": ["Scene", "draw"],
+        "state.seam_lab": ["SeamLab"],
+        "state.session": ["Session"],
+    },
+)

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer import Explorer, Scene
+from ourgan.explorer.state.background import ByteCache
 from ourgan.explorer.state.scene import draw
-from ourgan.explorer.widgets.base import Panel, all_within, guarded
+from ourgan.explorer.widgets.base import Panel, report_errors, walk
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.pipeline import OurGAN
 
@@ -37,7 +38,7 @@ class Person:
         self._until = until
 
     def find(self, name: str) -> Any:
-        within = [widget for widget in all_within(self.explorer) if f"ourgan-{name}" in widget._dom_classes]
+        within = [widget for widget in walk(self.explorer) if f"ourgan-{name}" in widget._dom_classes]
         assert len(within) == 1, name
         return within[0]
 
@@ -50,7 +51,7 @@ class Person:
         self.wait()
 
     def wait(self) -> None:
-        self._until(lambda: not self.explorer.desk.worker.busy() and self.explorer.take_away.render is None)
+        self._until(lambda: not self.explorer.context.worker.busy() and self.explorer.export.render is None)
 
     def picture(self) -> Tensor:
         with Image.open(io.BytesIO(self.find("picture").data)) as shown:
@@ -189,7 +190,7 @@ def test_the_seam_lab(person: Person) -> None:
     person.press("measure")
     number, picture = person.find("seam-number"), person.find("seam-picture")
     first = number.value
-    assert "levels of 255" in first and picture.data.startswith(b"\x89PNG") and "differ" in picture.alt
+    assert "8-bit levels" in first and picture.data.startswith(b"\x89PNG") and "differ" in picture.alt
     person.set("overlap", 30)
     assert number.value != first
     person.set("tile", 16)
@@ -211,13 +212,13 @@ def test_take_it_with_you(person: Person, toy: OurGAN, tmp_path: Path) -> None:
     person.set("size", "1k")
     person.press("render")
     assert len(list(out.glob("*-1k.tif"))) == 1 and person.find("progress").value == 480
-    assert "Saved" in person.explorer.take_away.message.value and person.find("cancel").disabled
+    assert "Saved" in person.explorer.export.message.value and person.find("cancel").disabled
     person.press("render")
-    assert "there already" in person.explorer.take_away.message.value
+    assert "there already" in person.explorer.export.message.value
 
 
 def test_a_rendering_is_cancelled(person: Person, tmp_path: Path, until: Until) -> None:
-    panel = person.explorer.take_away
+    panel = person.explorer.export
     person.find("size").value = "16k"
     person.find("render").click()
     assert not person.find("cancel").disabled
@@ -275,15 +276,15 @@ def test_a_gallery_that_cannot_be_drawn_says_why(
 
 def test_errors_appear_and_are_no_markup(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Panel):
-        @guarded
+        @report_errors
         def fault(self) -> None:
             raise OurganError("no <b>such</b> file\nand more")
 
-        @guarded
+        @report_errors
         def bug(self) -> None:
             raise ZeroDivisionError("by nothing")
 
-    panel = Broken(person.explorer.desk)
+    panel = Broken(person.explorer.context)
     panel.fault()
     assert panel.message.value == "<strong role='alert'>no &lt;b&gt;such&lt;/b&gt; file</strong>"
     panel.bug()
@@ -320,16 +321,16 @@ def test_memory_does_not_grow(person: Person) -> None:
         for number in range(first, first + count):
             person.explorer.view.seed.value = number
             person.explorer.controls.width.value = 0.5 + number % 3 / 2
-            person.explorer.between.share.value = number % 4
+            person.explorer.between.fraction.value = number % 4
             person.wait()
 
-    person.explorer.session.cache.limit = 4 * 2**20
+    person.explorer.session.cache = ByteCache(4 * 2**20)
     interact(15, 100)
     gc.collect()
     count, held = len(_instances), psutil.Process().memory_info().rss
     interact(67, 1000)  # three changes each
     gc.collect()
-    assert len(_instances) == count and person.explorer.session.cache.held <= 4 * 2**20
+    assert len(_instances) == count and person.explorer.session.cache.currsize <= 4 * 2**20
     assert psutil.Process().memory_info().rss - held < 20 * 2**20
     assert len(person.explorer.session._before) <= 50
 
@@ -352,7 +353,7 @@ def test_a_model_by_its_path(open_explorer: Callable[..., Person], saved: Path, 
 
 
 def test_keyboard_and_screen_readers(person: Person) -> None:
-    for widget in all_within(person.explorer):
+    for widget in walk(person.explorer):
         if isinstance(widget, widgets.Button):
             assert widget.description and widget.tooltip
         elif isinstance(widget, (widgets.FloatSlider, widgets.IntText, widgets.Dropdown, widgets.Text)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.animation import FRAMES, frames, save_animation
 from ourgan.explorer.state.edits import Edit
-from ourgan.explorer.state.rendering import Cancelled, Render, mark
+from ourgan.explorer.state.export import FRAMES, Cancelled, Render, frames, save_animation, short_digest
 from ourgan.explorer.state.scene import Scene, draw
 from ourgan.explorer.state.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
 from ourgan.explorer.state.session import Session
 from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
-from ourgan.reproduce.figures.explorer import edit_sheet, rough_picture, seam_sheet
+from ourgan.reproduce.figures.explorer import edit_sheet, rough_picture
 
 
 class Watcher:
@@ -31,13 +29,12 @@ class Watcher:
     def __init__(self, session: Session, size: str, name: str = "scene", at: int | None = None) -> None:
         self.rows: list[tuple[int, int]] = []
         self.end: tuple[Path | None, Exception | None] | None = None
-        self._at, self._ready = at, threading.Event()
+        self._at = at
         self.render = Render(session, size, name, lambda call: call(), self._progress, self._ended)
-        self._ready.set()
+        self.render.start()
         self.render.wait()
 
     def _progress(self, rows: int, of: int) -> None:
-        self._ready.wait()
         self.rows.append((rows, of))
         if self._at is not None and rows >= self._at:
             self.render.cancel()
@@ -52,7 +49,7 @@ def test_a_rendering_is_that_of_its_picture(toy: OurGAN, tmp_path: Path) -> None
     found = Watcher(session, "1k", "../my scene!")
     assert found.end is not None and found.end[1] is None and not found.render.running()
     path = found.end[0]
-    assert path == tmp_path / "made" / "here" / f"my-scene-{mark(session.picture())}-1k.tif"
+    assert path == tmp_path / "made" / "here" / f"my-scene-{short_digest(session.picture())}-1k.tif"
     expected = toy.synthesize(2, "1k", width=40, image=draw(toy, session.scene), progress=False)
     assert (tifffile.imread(path, key=0) == expected).all()
     assert found.rows[-1] == (480, 480)
@@ -64,7 +61,7 @@ def test_a_rendering_is_that_of_its_picture(toy: OurGAN, tmp_path: Path) -> None
 def test_what_was_cancelled_goes_on_to_the_same_pixels(
     toy: OurGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ourgan.explorer.state.rendering.PAUSE", 0.0)
+    monkeypatch.setattr("ourgan.explorer.state.export.PAUSE", 0.0)
     session = Session(toy, out=tmp_path)
     session.change(seed=3, width=16)
     stopped = Watcher(session, "4k", at=300)
@@ -154,7 +151,7 @@ def test_the_network_runs_in_float32_whatever_the_model_does(toy: OurGAN) -> Non
 def test_pictures_of_the_panels(lab: SeamLab, photo: Callable[..., Tensor]) -> None:
     image = photo(width=160)
     seams = lab.measure(lab.strip(image, 20, 60), 64, 10)
-    sheet = seam_sheet(seams)
+    sheet = seams.sheet()
     assert sheet.width > 4 * WIDTH and sheet.height > 3 * 4 * HEIGHT
     edit = Edit("mirror", (10, 20, 50, 40))
     shown = edit_sheet(image, edit, image)

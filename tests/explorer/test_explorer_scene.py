@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.edits import OPERATIONS, Edit, EditError, cover, decoded, encoded
-from ourgan.explorer.state.favourites import FILE, Favourites
-from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, between, draw, harmonised
+from ourgan.explorer.state.edits import OPERATIONS, Edit, EditError, cover, decode_picture, encode_picture
+from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, draw, harmonise, interpolate
+from ourgan.explorer.state.session import FAVOURITES_FILE, Favourites
 from ourgan.pipeline import OurGAN
 
-DOT = encoded(torch.rand(3, 5, 7))
+DOT = encode_picture(torch.rand(3, 5, 7))
 seeds = st.integers(0, MAX_SEED)
 numbers = st.integers(-40, 60)
 sizes = st.integers(1, 60)
@@ -93,10 +93,10 @@ def test_scenes_saved_under_the_earlier_keys_are_read(saved: Path) -> None:
     assert Scene.from_json(printed) == scene
     kept = Scene(3, None, (1.0, 0.5), 2, 4)
     held = {"seed": 3, "strengths": [1.0, 0.5], "fresh_from": 2, "fresh_seed": 4}
-    (saved / FILE).write_text(json.dumps({"scenes": [held, json.loads(printed)]}))
+    (saved / FAVOURITES_FILE).write_text(json.dumps({"scenes": [held, json.loads(printed)]}))
     assert Favourites(saved).scenes() == [kept, scene]
     assert not Favourites(saved).toggle(kept)  # known by what it is, not by how it was written
-    assert json.loads((saved / FILE).read_text())["scenes"] == [json.loads(scene.to_json())]
+    assert json.loads((saved / FAVOURITES_FILE).read_text())["scenes"] == [json.loads(scene.to_json())]
     with pytest.raises(OurganError, match="unknown key 'share'"):  # which of the two was meant?
         Scene.from_json('{"share": 0.5, "fraction": 0.25}')
 
@@ -114,7 +114,7 @@ def test_the_line_of_code_draws_the_scene(saved: Path, tmp_path: Path) -> None:
     plain = Scene(seed=3, width=96, noise_scales=(1.0, 2.0, 0.0))
     moved = Scene(seed=3, to_seed=9, fraction=0.25, edits=(Edit("mirror", (8, 8, 40, 40), scale=1),))
     pasted = Scene(
-        seed=3, edits=(Edit("paste", (8, 8, 40, 40), scale=2, picture=encoded(torch.rand(3, 40, 40))),)
+        seed=3, edits=(Edit("paste", (8, 8, 40, 40), scale=2, picture=encode_picture(torch.rand(3, 40, 40))),)
     )
     file = tmp_path / "scene.json"
     file.write_text(pasted.to_json())
@@ -131,10 +131,10 @@ def test_a_plain_scene_is_that_of_its_seed(toy: OurGAN) -> None:
 
 def test_half_way_the_noise_is_still_standard_normal() -> None:
     first, last = Scene(seed=1).noise()(0, 4, 200, 200), Scene(seed=2).noise()(0, 4, 200, 200)
-    middle = between(Scene(seed=1), 2, 0.5).noise()(0, 4, 200, 200)
+    middle = interpolate(Scene(seed=1), 2, 0.5).noise()(0, 4, 200, 200)
     assert abs(float(middle.std()) - 1) < 0.01 < abs(float((first + last).div(2).std()) - 1)
-    assert torch.equal(between(Scene(seed=1), 2, 0.0).noise()(0, 4, 9, 9), first[:, :9, :9])
-    end = between(Scene(seed=1), 2, 1.0).noise()(0, 4, 9, 9)
+    assert torch.equal(interpolate(Scene(seed=1), 2, 0.0).noise()(0, 4, 9, 9), first[:, :9, :9])
+    end = interpolate(Scene(seed=1), 2, 1.0).noise()(0, 4, 9, 9)
     assert torch.allclose(end, last[:, :9, :9], atol=1e-6)
 
 
@@ -202,7 +202,7 @@ def test_each_operation_does_what_it_says(photo) -> None:
     assert torch.allclose(rows.diff(dim=2).diff(dim=2), torch.zeros(1), atol=1e-5)
     whole = Edit("move", (0, 0, 64, 48), (10, 0)).apply(image)  # nothing is left to go on from
     assert whole.isfinite().all()
-    pasted = Edit("paste", box, picture=encoded(photo("sunset", 50))).apply(image)
+    pasted = Edit("paste", box, picture=encode_picture(photo("sunset", 50))).apply(image)
     assert not torch.equal(pasted[:, 8:24, 8:24], region)
     with pytest.raises(EditError, match="target"):
         Edit("duplicate", box, (64, 0)).apply(image)
@@ -214,13 +214,13 @@ def test_a_pasted_picture_keeps_its_shape_and_its_8_bits(photo) -> None:
     assert filled.shape == (3, 30, 30)
     middle = cover(wide, (wide.shape[1], 20))  # no scaling: the middle columns themselves
     assert torch.equal(middle, wide[:, :, 30:50])
-    assert torch.equal(decoded(encoded(wide)), wide)
+    assert torch.equal(decode_picture(encode_picture(wide)), wide)
     with pytest.raises(EditError, match="damaged"):
-        decoded(encoded(wide)[:2000])
+        decode_picture(encode_picture(wide)[:2000])
     with pytest.raises(EditError, match="damaged"):
-        decoded("no base64!")
+        decode_picture("no base64!")
     with pytest.raises(EditError, match="characters"):
-        decoded("A" * 9_000_000)
+        decode_picture("A" * 9_000_000)
 
 
 def test_an_edit_is_handed_to_its_scale(toy: OurGAN) -> None:
@@ -230,7 +230,7 @@ def test_an_edit_is_handed_to_its_scale(toy: OurGAN) -> None:
     expected = toy.sample(2, inject_at=(2, edit.apply(before)))
     edited = dataclasses.replace(scene, edits=(edit,))
     assert torch.equal(draw(toy, edited), expected)
-    assert torch.equal(harmonised(toy, scene, edit, before), expected)
+    assert torch.equal(harmonise(toy, scene, edit, before), expected)
     twice = dataclasses.replace(scene, edits=(edit, Edit("mirror", (4, 4, 9, 9), scale=1)))
     assert not torch.equal(draw(toy, twice), expected)
     with pytest.raises(SceneError, match="scales 1 to 2"):

@@ -19,13 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.cache import Cache
-from ourgan.explorer.state.edits import Edit, EditError
-from ourgan.explorer.state.favourites import FILE, MAX_FAVOURITES, Favourites
+from ourgan.explorer.state.background import ByteCache, Worker, dispatch_to_loop
+from ourgan.explorer.state.edits import MAX_UPLOAD, Edit, EditError, read_upload
+from ourgan.explorer.state.export import free_path, safe_name
 from ourgan.explorer.state.scene import Scene, SceneError, draw
-from ourgan.explorer.state.session import MAX_UNDO, PAGE, Session
-from ourgan.explorer.state.uploads import MAX_BYTES, free_path, picture_from, safe_name
-from ourgan.explorer.state.worker import Worker, into_this_loop
+from ourgan.explorer.state.session import FAVOURITES_FILE, MAX_FAVOURITES, MAX_UNDO, PAGE, Favourites, Session
 from ourgan.io.pixels import to_uint8
 from ourgan.io.read import ImageError
 from ourgan.pipeline import OurGAN
@@ -169,16 +167,16 @@ def test_favourites_lie_beside_the_weights(saved: Path) -> None:
     assert session.page("favourites", 0) == [kept] and session.page("favourites", 1) == []
     session.pick("favourites", kept)
     assert session.scene == kept and session.favourites.note == ""
-    assert json.loads((saved / FILE).read_text())["scenes"][0]["seed"] == 7
+    assert json.loads((saved / FAVOURITES_FILE).read_text())["scenes"][0]["seed"] == 7
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scenes": 3}', '{"scenes": [{"sed": 1}]}', '{"scenes": [4]}'])
 def test_a_damaged_file_is_left_as_it_is(saved: Path, text: str) -> None:
-    (saved / FILE).write_text(text)
+    (saved / FAVOURITES_FILE).write_text(text)
     with pytest.raises(OurganError, match="damaged") as caught:
         Favourites(saved).toggle(Scene(1))
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
-    assert (saved / FILE).read_text() == text
+    assert (saved / FAVOURITES_FILE).read_text() == text
 
 
 def test_where_nothing_can_be_written_they_stay_in_memory(saved: Path, toy: OurGAN) -> None:
@@ -203,10 +201,10 @@ def test_an_upload_is_read_under_the_policy(tmp_path: Path, photo: Callable[...,
     small = photo(width=40)
     picture = Image.fromarray(to_uint8(small))
     picture.save(tmp_path / "a.png")
-    assert torch.equal(picture_from((tmp_path / "a.png").read_bytes()), small)
+    assert torch.equal(read_upload((tmp_path / "a.png").read_bytes()), small)
     picture.putalpha(0)
     picture.save(tmp_path / "b.png")
-    assert (picture_from((tmp_path / "b.png").read_bytes()) == 1).all()  # transparent on white
+    assert (read_upload((tmp_path / "b.png").read_bytes()) == 1).all()  # transparent on white
 
 
 @pytest.mark.parametrize(
@@ -214,14 +212,14 @@ def test_an_upload_is_read_under_the_policy(tmp_path: Path, photo: Callable[...,
     [
         (b"", "the file"),
         (b"<svg onload=alert(1)>", "the file"),
-        (bytes(MAX_BYTES + 1), "8.0 MiB; use one of 8 at most"),
+        (bytes(MAX_UPLOAD + 1), "8.0 MiB; use one of 8 at most"),
         (blank_png(6000, 4001), "6000 x 4001 pixels; make it smaller"),
         (blank_png(40_000, 40_000), "the file"),
     ],
 )
 def test_an_upload_out_of_bounds_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(ImageError) as caught:
-        picture_from(data)
+        read_upload(data)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert "/tmp" not in str(caught.value)
 
@@ -248,30 +246,30 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 12)), max_size=60))
 def test_a_cache_never_holds_more_than_its_limit(asked: list[tuple[int, int]]) -> None:
-    cache, lengths, order = Cache(4 * 20), {}, []
+    cache, lengths, order = ByteCache(4 * 20), {}, []
     for key, length in asked:
         known = key in cache
-        value = cache.get(key, lambda n=length: torch.zeros(n))
+        value = cache.find_or_make(key, lambda n=length: torch.zeros(n))
         assert known == (len(value) == lengths.get(key) and known)
         lengths[key] = len(value)
         order = [other for other in order if other != key] + [key]
         kept = [other for other in order if other in cache]
-        assert cache.held == 4 * sum(lengths[other] for other in kept) <= cache.limit
+        assert cache.currsize == 4 * sum(lengths[other] for other in kept) <= cache.maxsize
         assert key in cache and order[len(order) - len(kept) :] == kept and len(cache) == len(kept)
 
 
 def test_a_cache_does_not_keep_what_is_too_large() -> None:
-    cache = Cache(8)
-    assert len(cache.get("a", lambda: torch.zeros(9))) == 9
-    assert "a" not in cache and cache.held == 0
+    cache = ByteCache(8)
+    assert len(cache.find_or_make("a", lambda: torch.zeros(9))) == 9
+    assert "a" not in cache and cache.currsize == 0
 
 
 def test_of_many_wishes_the_last_is_done(until: Until) -> None:
     worker, gate, results = Worker(), threading.Event(), []
-    worker.ask("other", gate.wait, lambda _: None, results.append)
+    worker.submit("other", gate.wait, lambda _: None, results.append)
     for wish in range(50):
-        worker.ask("slider", lambda wish=wish: wish, results.append, results.append)
-    worker.ask("button", lambda: "pressed", results.append, results.append)
+        worker.submit("slider", lambda wish=wish: wish, results.append, results.append)
+    worker.submit("button", lambda: "pressed", results.append, results.append)
     assert worker.busy()
     gate.set()
     until(lambda: not worker.busy())
@@ -285,9 +283,9 @@ def test_others_come_in_between(until: Until) -> None:
     def one(index: int, result: str) -> None:
         done.append(result)
         if index == 1:
-            worker.ask("slider", lambda: "slider", done.append, done.append)
+            worker.submit("slider", lambda: "slider", done.append, done.append)
 
-    worker.each("gallery", [lambda n=n: f"sample {n}" for n in range(4)], one, done.append)
+    worker.submit_each("gallery", [lambda n=n: f"sample {n}" for n in range(4)], one, done.append)
     until(lambda: not worker.busy())
     assert sorted(done) == ["sample 0", "sample 1", "sample 2", "sample 3", "slider"]
     assert done.index("slider") <= 3
@@ -296,14 +294,18 @@ def test_others_come_in_between(until: Until) -> None:
 
 def test_another_row_or_a_drop_ends_the_first(until: Until) -> None:
     worker, done, gate = Worker(), [], threading.Event()
-    worker.each("row", [lambda: gate.wait() and "a", lambda: "b"], lambda _, r: done.append(r), done.append)
+    worker.submit_each(
+        "row", [lambda: gate.wait() and "a", lambda: "b"], lambda _, r: done.append(r), done.append
+    )
     until(lambda: worker._computing)
-    worker.each("row", [lambda: "c", lambda: "d"], lambda _, r: done.append(r), done.append)
+    worker.submit_each("row", [lambda: "c", lambda: "d"], lambda _, r: done.append(r), done.append)
     gate.set()
     until(lambda: not worker.busy())
     assert done == ["c", "d"]
     gate.clear()
-    worker.each("row", [lambda: gate.wait() and "e", lambda: "f"], lambda _, r: done.append(r), done.append)
+    worker.submit_each(
+        "row", [lambda: gate.wait() and "e", lambda: "f"], lambda _, r: done.append(r), done.append
+    )
     until(lambda: worker._computing)
     worker.drop("row")
     gate.set()
@@ -314,11 +316,11 @@ def test_another_row_or_a_drop_ends_the_first(until: Until) -> None:
 
 def test_an_error_is_handed_back_and_the_worker_goes_on(until: Until) -> None:
     worker, done, failed = Worker(), [], []
-    worker.ask("a", lambda: 1 / 0, done.append, failed.append)
-    worker.each("b", [lambda: 1, lambda: [][0], lambda: 3], lambda _, r: done.append(r), failed.append)
+    worker.submit("a", lambda: 1 / 0, done.append, failed.append)
+    worker.submit_each("b", [lambda: 1, lambda: [][0], lambda: 3], lambda _, r: done.append(r), failed.append)
     until(lambda: not worker.busy())
-    worker.ask("c", lambda: 4, done.append, failed.append)
-    worker.ask("d", lambda: 5, lambda result: {}[result], failed.append)  # the answer itself goes wrong
+    worker.submit("c", lambda: 4, done.append, failed.append)
+    worker.submit("d", lambda: 5, lambda result: {}[result], failed.append)  # the answer itself goes wrong
     until(lambda: not worker.busy())
     assert done == [1, 4]
     assert [type(error) for error in failed] == [ZeroDivisionError, IndexError, KeyError]
@@ -333,9 +335,9 @@ def _alive(thread: threading.Thread) -> bool:
 
 def test_answers_come_in_the_loop_that_runs() -> None:
     async def notebook() -> tuple[threading.Thread, list[object]]:
-        worker, answers = Worker(into_this_loop()), []
-        worker.ask("a", lambda: threading.current_thread(), answers.append, answers.append)
-        worker.ask("b", lambda: 0, lambda _: answers.append(threading.current_thread()), answers.append)
+        worker, answers = Worker(dispatch_to_loop()), []
+        worker.submit("a", lambda: threading.current_thread(), answers.append, answers.append)
+        worker.submit("b", lambda: 0, lambda _: answers.append(threading.current_thread()), answers.append)
         for _ in range(500):
             await asyncio.sleep(0.01)
             if len(answers) == 2:

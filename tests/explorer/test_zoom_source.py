@@ -21,11 +21,11 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer.deep_zoom.file import PictureSource
-from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSource, to_png
+from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSource
 from ourgan.explorer.deep_zoom.worker import TileWorker
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
 from ourgan.io.canvas import save_picture
-from ourgan.io.pixels import to_uint8
+from ourgan.io.pixels import encode_png, to_uint8
 from ourgan.io.tiff import Pixels, half_size
 from ourgan.pipeline import OurGAN
 
@@ -40,7 +40,7 @@ def model() -> OurGAN:
 
 @pytest.fixture
 def source(model: OurGAN) -> SceneSource:
-    return SceneSource(model, 7, "16k", Cache())
+    return SceneSource(model, 7, "16k", ByteCache())
 
 
 def whole_level(source: TileSource, level: int) -> Pixels:
@@ -71,7 +71,7 @@ def test_levels_are_the_steps_and_halves_of_the_next(model: OurGAN, source: Scen
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_a_16k_tile_is_what_crop_gives(model: OurGAN, data: st.DataObject) -> None:
-    source = SceneSource(model, 7, "16k", Cache())
+    source = SceneSource(model, 7, "16k", ByteCache())
     height, width = source.shapes[6]
     x, y = data.draw(st.integers(0, width // 256 - 1)), data.draw(st.integers(0, height // 256 - 1))
     column, row = x // 2 * BLOCK, y // 2 * BLOCK
@@ -89,7 +89,7 @@ def test_tiles_beyond_the_picture_are_not_in_it(source: SceneSource) -> None:
 
 def test_an_image_takes_the_place_of_the_seeds(model: OurGAN, photo: Callable[..., Tensor]) -> None:
     image = torch.nn.functional.interpolate(photo(width=192)[None], (120, 192))[0]
-    cache = Cache()
+    cache = ByteCache()
     drawn, other = (SceneSource(model, 7, "4k", cache, image=i) for i in (image, image.flip(2)))
     assert drawn.shapes == [(120 << n, 192 << n) for n in range(5)]
     assert np.array_equal(drawn.pixels((0, 0, 0)), to_uint8(image))
@@ -100,21 +100,21 @@ def test_an_image_takes_the_place_of_the_seeds(model: OurGAN, photo: Callable[..
 
 
 def test_what_was_made_is_held_until_others_need_the_room(model: OurGAN) -> None:
-    cache = Cache(limit=3 * BLOCK * BLOCK * 3)
+    cache = ByteCache(limit=3 * BLOCK * BLOCK * 3)
     source = SceneSource(model, 7, "16k", cache)
-    assert source.held((6, 4, 4)) is None
+    assert source.find((6, 4, 4)) is None
     made = source.pixels((6, 4, 4))
-    same = source.held((6, 4, 4))
+    same = source.find((6, 4, 4))
     assert same is not None and np.array_equal(same, made)
-    assert all(source.held(t) is not None for t in [(6, 5, 5), (6, 5, 4), (5, 2, 2)]), "the same block"
+    assert all(source.find(t) is not None for t in [(6, 5, 5), (6, 5, 4), (5, 2, 2)]), "the same block"
     for column in range(3):
         source.pixels((5, column, 9))
-    assert source.held((6, 4, 4)) is None and cache.held <= cache.limit
+    assert source.find((6, 4, 4)) is None and cache.currsize <= cache.maxsize
 
 
 def test_an_unknown_size_is_refused(model: OurGAN) -> None:
     with pytest.raises(OurganError, match="size '2k': use one of 1k, 4k, 16k"):
-        SceneSource(model, 7, "2k", Cache())
+        SceneSource(model, 7, "2k", ByteCache())
 
 
 # -- finished pictures ----------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory, photo: Callable[..., Tenso
 
 def test_tiles_of_a_file_are_its_levels(picture: tuple[Path, Pixels]) -> None:
     path, pixels = picture
-    source = PictureSource(path, Cache())
+    source = PictureSource(path, ByteCache())
     levels = [pixels]
     while max(levels[0].shape) > 512:
         levels.insert(0, half_size(levels[0]))
@@ -141,7 +141,7 @@ def test_tiles_of_a_file_are_its_levels(picture: tuple[Path, Pixels]) -> None:
 
 
 def test_a_file_that_is_replaced_stays_one_picture(tmp_path: Path, picture: tuple[Path, Pixels]) -> None:
-    path, cache = tmp_path / "scene.tif", Cache()
+    path, cache = tmp_path / "scene.tif", ByteCache()
     path.write_bytes(picture[0].read_bytes())
     first = PictureSource(path, cache)
     save_picture(path, 255 - picture[1], {})
@@ -171,7 +171,7 @@ def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, picture: tu
     }.items():
         with contextlib.ExitStack() as opened, pytest.raises(OurganError, match=why) as caught:
             source = opened.enter_context(
-                contextlib.closing(PictureSource(tmp_path / f"{name}.tif", Cache()))
+                contextlib.closing(PictureSource(tmp_path / f"{name}.tif", ByteCache()))
             )
             whole_level(source, 0)  # damage may lie in the pixels
         assert "\n" not in str(caught.value) and f"{name}.tif" in str(caught.value)
@@ -184,7 +184,7 @@ class Slow(TileSource):
     """Grey tiles; one is made when `go` is released. `begun`: which."""
 
     def __init__(self, levels: int = 3) -> None:
-        super().__init__(Cache())
+        super().__init__(ByteCache())
         self.shapes, self.tile, self.note = [(8 << n, 8 << n) for n in range(levels)], 4, ""
         self.go, self.begun, self.closed = threading.Semaphore(0), list[Tile](), False
 
@@ -327,5 +327,5 @@ def test_a_hundred_pans_leave_no_thread_and_answer_the_last(source: SceneSource)
 
 def test_png_loses_nothing(photo: Callable[..., Tensor]) -> None:
     pixels = to_uint8(photo(width=256))
-    with Image.open(io.BytesIO(to_png(pixels))) as image:
+    with Image.open(io.BytesIO(encode_png(pixels))) as image:
         assert np.array_equal(np.asarray(image), pixels)

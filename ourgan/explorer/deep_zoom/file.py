@@ -12,24 +12,29 @@ import tifffile
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer.deep_zoom.source import Tile, TileSource
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
 from ourgan.io.tiff import Pixels
 
 
 class PictureSource(TileSource):
     """A finished picture, the tiled TIFF with its smaller levels that `OurGAN.synthesize` writes.
 
-    Raises OurganError, one line, for a file that is missing, damaged or something else.
+    Args:
+        path: of the file.
+        cache: of its tiles.
+
+    Raises:
+        OurganError: in one line for a file that is missing, damaged or something else.
     """
 
-    def __init__(self, path: str | os.PathLike[str], cache: Cache) -> None:
+    def __init__(self, path: str | os.PathLike[str], cache: ByteCache) -> None:
         super().__init__(cache)
         self.note = "the file is being read"
         self._path, self._lock = os.fspath(path), threading.Lock()
         # Kept open: should another picture take this name, the tiles still are those of one picture.
-        self._file = self._guarded(lambda: tifffile.TiffFile(self._path))
+        self._file = self._read(lambda: tifffile.TiffFile(self._path))
         try:
-            levels = self._guarded(lambda: [level.keyframe for level in self._file.series[0].levels])
+            levels = self._read(lambda: [level.keyframe for level in self._file.series[0].levels])
             self._pages: list[Any] = levels[::-1]
             self._check()
         except OurganError:
@@ -39,6 +44,7 @@ class PictureSource(TileSource):
         self.shapes = [page.shape[:2] for page in self._pages]
 
     def close(self) -> None:
+        """Close the file."""
         with self._lock:
             self._file.close()
 
@@ -49,7 +55,8 @@ class PictureSource(TileSource):
         if form != {(True, side, side, np.dtype(np.uint8), (3,))} or shapes[:-1] != halves:
             raise OurganError(f"{self._path}: no RGB tiles in levels; write it with `ourgan synthesize`")
 
-    def _guarded(self, read: Callable[[], Any]) -> Any:
+    def _read(self, read: Callable[[], Any]) -> Any:
+        """Return what `read` returns; OurganError in one line where the file is not as it should be."""
         try:
             return read()
         except OSError as error:
@@ -77,9 +84,9 @@ class PictureSource(TileSource):
                 data = file.read(page.databytecounts[index])
             return page.decode(data, index)[0][0]
 
-        pixels = self._guarded(read)
+        pixels = self._read(read)
         height, width = page.shape[0] - y * self.tile, page.shape[1] - x * self.tile
         return np.ascontiguousarray(pixels[:height, :width])
 
-    def _cut(self, tile: Tile, block: Pixels) -> Pixels:
+    def _cut(self, _tile: Tile, block: Pixels) -> Pixels:
         return block

@@ -5,17 +5,15 @@ Level 0 is the smallest picture; each level is twice as wide and high as the one
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 
-import torch
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import check_choice
 from ourgan.config import SIZES
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
 from ourgan.io.pixels import digest, to_uint8
 from ourgan.io.tiff import Pixels, Shape, half_size
 from ourgan.pipeline import OurGAN
@@ -32,7 +30,12 @@ CACHE_BYTES = 192 * 2**20  # of pixels: half of a 16K picture of the shipped mod
 
 
 class TileSource(ABC):
-    """A picture whose tiles are made when asked for.
+    """A picture whose tiles are computed or read on request.
+
+    Tiles are cut from blocks, which are what a subclass makes and the cache keeps.
+
+    Args:
+        cache: of blocks; sources may share one.
 
     Attributes:
         shapes: (height, width) of every level, the smallest first.
@@ -44,7 +47,7 @@ class TileSource(ABC):
     tile: int
     note: str
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: ByteCache) -> None:
         self._cache = cache
 
     def __contains__(self, tile: Tile) -> bool:
@@ -54,41 +57,35 @@ class TileSource(ABC):
         height, width = self.shapes[level]
         return 0 <= x * self.tile < width and 0 <= y * self.tile < height
 
-    def held(self, tile: Tile) -> Pixels | None:
-        """The tile, if that takes no time."""
-
-        def missing() -> Tensor:
-            raise KeyError
-
-        block = self._block(tile)
-        try:
-            return self._cut(tile, self._cache.get(self._key(block), missing).numpy())
-        except KeyError:
-            return None
+    def find(self, tile: Tile) -> Pixels | None:
+        """Return the tile if its block is in the cache, else None; takes no time."""
+        pixels = self._cache.find(self._key(self._block(tile)))
+        return None if pixels is None else self._cut(tile, pixels)
 
     def pixels(self, tile: Tile) -> Pixels:
-        """The tile, (up to `tile`, up to `tile`, 3) uint8. May take seconds; raises what `_make` raises."""
+        """Return the tile, (up to `tile`, up to `tile`, 3) uint8; seconds, unless it is in the cache."""
         block = self._block(tile)
-        made = self._cache.get(self._key(block), lambda: torch.from_numpy(self._make(block)))
-        return self._cut(tile, made.numpy())
+        return self._cut(tile, self._cache.find_or_make(self._key(block), lambda: self._make(block)))
 
     def close(self) -> None:
-        """Give back what is open; no tile can be asked for afterwards."""
+        """Release what is open; no tile can be requested afterwards."""
         return
 
     @abstractmethod
     def _block(self, tile: Tile) -> Tile:
-        """What has to be made for a tile."""
+        """Return the block that a tile is cut from."""
 
     @abstractmethod
     def _key(self, block: Tile) -> Hashable:
-        """The name of a block in the cache."""
+        """Return the name of a block in the cache."""
 
     @abstractmethod
-    def _make(self, block: Tile) -> Pixels: ...
+    def _make(self, block: Tile) -> Pixels:
+        """Compute or read a block; raise OurganError, one line, where that fails."""
 
     @abstractmethod
-    def _cut(self, tile: Tile, block: Pixels) -> Pixels: ...
+    def _cut(self, tile: Tile, block: Pixels) -> Pixels:
+        """Return a tile from the pixels of its block."""
 
 
 class SceneSource(TileSource):
@@ -96,7 +93,18 @@ class SceneSource(TileSource):
 
     Level 0 is step 1 and every second level one step more; in between, four pixels of the next are averaged,
     as in the pyramid of a finished picture. The pictures of steps 1 and 2 are made whole, larger ones in
-    blocks. `size`, `width`, `image`: see `OurGAN.synthesize`. Raises OurganError for an unknown size.
+    blocks.
+
+    Args:
+        model: draws.
+        seed: of the scene.
+        size: "1k", "4k" or "16k".
+        cache: of blocks.
+        width: of the scene in pixels of step 1; the photo's own when None.
+        image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
+
+    Raises:
+        OurganError: for an unknown size.
     """
 
     def __init__(
@@ -104,10 +112,10 @@ class SceneSource(TileSource):
         model: OurGAN,
         seed: int,
         size: str,
-        cache: Cache,
+        cache: ByteCache,
         *,
         width: int | None = None,
-        image: Tensor | None = None,
+        image: Float[Tensor, "3 h w"] | None = None,
     ) -> None:
         check_choice("size", size, SIZES)
         super().__init__(cache)
@@ -116,11 +124,10 @@ class SceneSource(TileSource):
         height, own = model.generator.sizes[-1]
         base = (height, width or own) if image is None else (image.shape[1], image.shape[2])
         self.shapes = [(base[0] << level, base[1] << level) for level in range(2 * SIZES[size] + 1)]
-        drawn = None if image is None else digest(image)
-        self._scene = (seed, width, drawn)
+        self._scene = (seed, width, None if image is None else digest(image))
 
     def _block(self, tile: Tile) -> Tile:
-        """(how many steps of x4, column, row)."""
+        """Return (how many steps of x4, column, row)."""
         level, x, y = tile
         if level < 3:
             return (level + 1) // 2, 0, 0
@@ -147,15 +154,8 @@ class SceneSource(TileSource):
     def _cut(self, tile: Tile, block: Pixels) -> Pixels:
         level, x, y = tile
         reduction = 1 + level % 2
-        column, row = (0, 0) if level < 3 else (BLOCK * place for place in self._block(tile)[1:])
+        column, row = (0, 0) if level < 3 else (BLOCK * index for index in self._block(tile)[1:])
         side = self.tile * reduction
         top, left = side * y - row, side * x - column
         part = block[top : top + side, left : left + side]
         return half_size(part) if reduction == 2 else part
-
-
-def to_png(pixels: Pixels) -> bytes:
-    """A tile as bytes that every browser reads, without loss: at 100 % one looks at single pixels."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="png", compress_level=1)
-    return file.getvalue()

@@ -9,13 +9,14 @@ from typing import Any
 
 import anywidget
 import traitlets
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer.deep_zoom.file import PictureSource
 from ourgan.explorer.deep_zoom.source import CACHE_BYTES, SceneSource, Tile, TileSource
 from ourgan.explorer.deep_zoom.worker import TileWorker
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
 from ourgan.pipeline import OurGAN
 
 STATIC = Path(__file__).parent / "static"
@@ -27,14 +28,11 @@ def _text(name: str) -> str:
 
 
 def _module() -> str:
-    """The front end as one module, so that nothing is fetched from anywhere."""
-    library = (
-        (STATIC / "openseadragon.min.js").read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
-    )
-    own = (STATIC / "deep_zoom.js").read_text(encoding="utf-8")
+    """Return the front end as one module, so that nothing is fetched from anywhere."""
+    library = _text("openseadragon.min.js").partition("//# sourceMappingURL")[0]
     # Where a page has a loader of modules, as Voila's, the library would register with that one instead.
     hidden = "(function (define, module, exports) {\n" + library + "\nreturn OpenSeadragon;\n}).call({})"
-    return f"const OpenSeadragon = {hidden};\n{own}"
+    return f"const OpenSeadragon = {hidden};\n{_text('deep_zoom.js')}"
 
 
 class DeepZoom(anywidget.AnyWidget):
@@ -42,8 +40,17 @@ class DeepZoom(anywidget.AnyWidget):
 
     `DeepZoom(model, seed=7)` shows the 16K picture of that seed without its ever being made: only what one
     looks at is computed (`OurGAN.crop`), small levels first, and remembered in up to CACHE_BYTES of memory.
-    `DeepZoom.from_file("scene.tif")` shows a finished picture. `size`, `width`, `image`: see
-    `OurGAN.synthesize`. Raises OurganError for an unknown size or an unreadable file.
+    `DeepZoom.from_file("scene.tif")` shows a finished picture.
+
+    Args:
+        model: draws; None for a view of files.
+        seed: of the scene shown first.
+        size: "1k", "4k" or "16k".
+        width: of the scene in pixels of step 1; the photo's own when None.
+        image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
+
+    Raises:
+        OurganError: for an unknown size or an unreadable file.
 
     Attributes:
         error: why tiles are missing, in one line; "" if none are.
@@ -68,9 +75,9 @@ class DeepZoom(anywidget.AnyWidget):
         seed: int = 7,
         size: str = "16k",
         width: int | None = None,
-        image: Tensor | None = None,
+        image: Float[Tensor, "3 h w"] | None = None,
     ) -> None:
-        self._model, self._cache = model, Cache(CACHE_BYTES)
+        self._model, self._cache = model, ByteCache(CACHE_BYTES)
         self._worker: TileWorker | None = None
         super().__init__()
         self.add_class("ourgan-deepzoom-widget")
@@ -80,22 +87,27 @@ class DeepZoom(anywidget.AnyWidget):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> DeepZoom:
-        """Of a finished picture: see `show_file`."""
+        """Show a finished picture; see `show_file`."""
         zoom = cls()
         zoom.show_file(path)
         return zoom
 
     def show(
-        self, seed: int = 7, size: str = "16k", *, width: int | None = None, image: Tensor | None = None
+        self,
+        seed: int = 7,
+        size: str = "16k",
+        *,
+        width: int | None = None,
+        image: Float[Tensor, "3 h w"] | None = None,
     ) -> None:
-        """Another scene of the model, at the same place if it is as large."""
+        """Show another scene of the model, at the same place if it is as large; see `DeepZoom`."""
         if self._model is None:
             raise OurganError("this view has no model; make it with DeepZoom(model)")
         source = SceneSource(self._model, seed, size, self._cache, width=width, image=image)
         self._open(source, f"scene {seed}")
 
     def show_file(self, path: str | os.PathLike[str]) -> None:
-        """A tiled TIFF with its smaller levels, as `OurGAN.synthesize` writes it."""
+        """Show a tiled TIFF with its smaller levels, as `OurGAN.synthesize` writes it."""
         self._open(PictureSource(path, self._cache), Path(path).name)
 
     def close(self) -> None:
@@ -103,7 +115,7 @@ class DeepZoom(anywidget.AnyWidget):
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-        self._cache = Cache(CACHE_BYTES)
+        self._cache = ByteCache(CACHE_BYTES)
         super().close()
 
     def _open(self, source: TileSource, name: str) -> None:
@@ -120,8 +132,8 @@ class DeepZoom(anywidget.AnyWidget):
             self.label = f"{name}, {width:,} x {height:,} pixels"
             self.scene = scene
 
-    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
-        """{"want": [[level, x, y], ...], "view": name, "scene": number, "again": whether after a failure}."""
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        """Receive {"want": [[level, x, y], ...], "view": name, "scene": number, "again": bool}."""
         if self._worker is None or content.get("scene") != self.scene:
             return
         tiles: list[Tile] = [(int(level), int(x), int(y)) for level, x, y in content["want"][:MOST_TILES]]

@@ -1,4 +1,4 @@
-"""Tiles that somebody looks at: what is there at once, the rest one after another on one thread."""
+"""Tiles that are in view: those in the cache at once, the rest one after another on one thread."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.deep_zoom.source import Tile, TileSource, to_png
+from ourgan.explorer.deep_zoom.source import Tile, TileSource
+from ourgan.io.pixels import encode_png
 
 log = logging.getLogger(__name__)
 
 
 class TileWorker:
-    """Makes the tiles of one source that are wanted now.
+    """Make the tiles of one source that are wanted now.
 
     A view says with `want` which tiles it lacks; what it no longer names is dropped before it is begun, so
     that after a pan nothing out of sight is computed. Small levels come first: they cost least and show most.
     The thread begins with the first tile that has to be made and ends with the last.
 
     Args:
-        answer: told (tile, PNG bytes), on the thread of `want` for what was there, else on the worker's.
-        fail: told (tile, one line) instead, for a tile that cannot be made.
+        source: of the tiles.
+        answer: called with (tile, PNG bytes), on the thread of `want` for what is in the cache, else on the
+            worker's.
+        fail: called with (tile, one line) instead, for a tile that cannot be made.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class TileWorker:
         self._closed = False
 
     def want(self, view: str, tiles: Sequence[Tile]) -> None:
-        """All that `view` lacks from now on, the most wanted first."""
+        """Set all tiles that `view` lacks from now on, the most wanted first."""
         with self._lock:
             if self._closed:
                 return
@@ -49,14 +52,14 @@ class TileWorker:
             if tile not in self.source:
                 self._forget(tile)
                 self._fail(tile, f"tile {tile} is not within the picture")
-        self._answer_held()
+        self._answer_found()
         with self._lock:
             if self._next() is not None and not self._running():
                 self._thread = threading.Thread(target=self._work, name="ourgan-tiles", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
-        """Answer no more. A tile that is being made is finished and thrown away; then the thread ends."""
+        """Answer no more; a tile that is being made is finished and dropped, then the thread ends."""
         with self._lock:
             self._closed = True
             self._wanted.clear()
@@ -64,7 +67,7 @@ class TileWorker:
                 self.source.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is being made; whether that is so."""
+        """Wait until nothing is being made, or `timeout` seconds; return whether nothing is."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -86,17 +89,17 @@ class TileWorker:
 
     def _make(self, tile: Tile) -> None:
         try:
-            png = to_png(self.source.pixels(tile))
+            png = encode_png(self.source.pixels(tile))
         except Exception as error:
             if not isinstance(error, OurganError):
                 log.exception("tile %s cannot be made", tile)
-            told = str(error) if isinstance(error, OurganError) else f"{type(error).__name__}: {error}"
+            text = str(error) if isinstance(error, OurganError) else f"{type(error).__name__}: {error}"
             if self._forget(tile):
-                self._fail(tile, told)
+                self._fail(tile, text)
         else:
             if self._forget(tile):
                 self._answer(tile, png)
-            self._answer_held()
+            self._answer_found()
 
     def _next(self) -> Tile | None:
         wanted = [
@@ -104,19 +107,19 @@ class TileWorker:
         ]
         return min(wanted)[2] if wanted else None
 
-    def _answer_held(self) -> None:
-        """Everything wanted whose pixels are there: one block makes five tiles."""
+    def _answer_found(self) -> None:
+        """Answer everything wanted whose pixels are in the cache: one block makes five tiles."""
         with self._lock:
             wanted = {tile for tiles in self._wanted.values() for tile in tiles}
         for tile in sorted(wanted):
-            pixels = self.source.held(tile)
+            pixels = self.source.find(tile)
             if pixels is not None:
-                png = to_png(pixels)
+                png = encode_png(pixels)
                 if self._forget(tile):
                     self._answer(tile, png)
 
     def _forget(self, tile: Tile) -> bool:
-        """Strike a tile from all lists; whether it still was on one."""
+        """Remove a tile from all lists; return whether it still was on one."""
         with self._lock:
             wanted = any(tile in tiles for tiles in self._wanted.values())
             left = {view: [t for t in tiles if t != tile] for view, tiles in self._wanted.items()}

@@ -8,13 +8,18 @@ import threading
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.colors import LogNorm
+from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
+from ourgan.io.pixels import contact_sheet, from_uint8
 from ourgan.upscale.bands import upscale_in_bands
 from ourgan.upscale.schedule import Network
-from ourgan.upscale.seams import SeamDifference, seam_difference
+from ourgan.upscale.seams import SeamDifference, level_difference, seam_difference
 from ourgan.upscale.tiles import TilePlan, upscale
 
 # LR pixels. Wide enough for an overlap of 48 beside a tile of 64; as flat as it is so that any choice takes
@@ -30,38 +35,64 @@ class SeamError(OurganError):
 
 @dataclasses.dataclass(frozen=True)
 class Seams:
-    """What one choice gives: `tiled` and `banded`, (3, 64, 512) in [0, 1], their plan, and the difference."""
+    """A strip upscaled in two ways.
 
-    tiled: Tensor
-    banded: Tensor
+    Attributes:
+        tiled: upscaled in tiles, (3, 64, 512) in [0, 1].
+        banded: upscaled in exact bands, of the same shape and range.
+        plan: the tiles.
+        difference: between the two, in 8-bit levels.
+    """
+
+    tiled: Float[Tensor, "3 h w"]
+    banded: Float[Tensor, "3 h w"]
     plan: TilePlan
     difference: SeamDifference
+
+    def sheet(self) -> Image.Image:
+        """Draw both and where they differ: black up to a tenth of an 8-bit level, white from 100 levels."""
+        levels = level_difference(self.tiled, self.banded).clamp(min=0.1).numpy()
+        colours = colormaps["magma"](LogNorm(0.1, 100, clip=True)(levels), bytes=True)[:, :, :3]
+        plan, shown = self.plan, self.difference
+        captions = [
+            f"{plan.columns} tiles of {plan.tile_width} px, overlap {plan.overlap}",
+            "exact bands",
+            f"difference: {shown.mean_in_band:.2f} levels near the seams, {shown.largest:.1f} at most",
+        ]
+        return contact_sheet([self.tiled, self.banded, from_uint8(colours)], 1, captions)
 
 
 class SeamLab:
     """Tiles against exact bands with the network of step 2, in float32, so that rounding plays no part.
 
-    `network`: gives it when the first strip is upscaled; loading weights takes a moment.
+    Args:
+        network: returns that network; called for the first strip, because loading weights takes a moment.
     """
 
     def __init__(self, network: Callable[[], Network]) -> None:
-        self._get = network
+        self._load = network
         self._network: Network | None = None
         self._lock = threading.Lock()
-        self._banded = Cache(8 * 2**20)
+        self._banded = ByteCache(8 * 2**20)
 
-    def strip(self, image: Tensor, x: int, y: int) -> Tensor:
-        """The strip of a scene (3, H, W) with its upper left corner at (x, y), moved in if it must be."""
+    def strip(self, image: Float[Tensor, "3 H W"], x: int, y: int) -> Float[Tensor, "3 h w"]:
+        """Return the strip of a scene with its upper left corner at (x, y), moved in if it must be."""
         height, width = min(HEIGHT, image.shape[1]), min(WIDTH, image.shape[2])
         left, top = max(0, min(x, image.shape[2] - width)), max(0, min(y, image.shape[1] - height))
         return image[:, top : top + height, left : left + width].contiguous()
 
-    def measure(self, strip: Tensor, tile: int, overlap: int) -> Seams:
-        """Upscale a strip in tiles as high as it and `tile` wide, with `overlap`, and in bands; compare.
+    def measure(self, strip: Float[Tensor, "3 h w"], tile: int, overlap: int) -> Seams:
+        """Upscale a strip in tiles and in bands, and compare; its bands are computed once for all choices.
 
-        The bands of a strip are computed once for all choices. Raises SeamError for an overlap over 48 or
-        wider than the tile, which would take far more than two seconds; TilingError for one that the
-        network's windows do not allow.
+        Args:
+            strip: in [0, 1], as `strip` returns it.
+            tile: width of the tiles, which are as high as the strip, in LR pixels.
+            overlap: alpha in Eq. 4, in LR pixels.
+
+        Raises:
+            SeamError: for another tile than those of TILES, and for an overlap over 48 or wider than the
+                tile, which would take far more than two seconds.
+            TilingError: for an overlap that the network's windows do not allow.
         """
         if tile not in TILES:
             raise SeamError(f"tile {tile}: use one of {', '.join(map(str, TILES))}")
@@ -72,23 +103,20 @@ class SeamLab:
         rows = height + -height % network.size_multiple
         plan = TilePlan(height, width, rows, tile, overlap, network.scale, network.size_multiple)
         tiled = upscale(network, strip, plan, progress=False).clamp(0, 1)
-        banded = self._banded.get(_bytes(strip), lambda: _in_bands(network, strip))
+        key = strip.numpy().tobytes()
+        banded = self._banded.find_or_make(key, lambda: _upscale_in_bands(network, strip))
         return Seams(tiled, banded, plan, seam_difference(tiled, banded, plan))
 
     def _exact(self) -> Network:
         with self._lock:
             if self._network is None:
-                network = self._get()
+                network = self._load()
                 single = next(network.parameters()).dtype == torch.float32
                 self._network = network if single else copy.deepcopy(network).float()
             return self._network
 
 
 @torch.no_grad()
-def _in_bands(network: Network, strip: Tensor) -> Tensor:
+def _upscale_in_bands(network: Network, strip: Tensor) -> Tensor:
     height, width = strip.shape[1:]
     return torch.cat(list(upscale_in_bands(network, [strip], height, width, band=8)), 1).clamp(0, 1)
-
-
-def _bytes(strip: Tensor) -> bytes:
-    return strip.numpy().tobytes()

@@ -1,23 +1,35 @@
-"""What one explorer knows: its models, the scene shown and how it came to be. No widget in here."""
+"""What one explorer knows: its models, the scene shown, how it came to be, and the favourites."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
+from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.cache import Cache
+from ourgan.explorer.state.background import ByteCache
 from ourgan.explorer.state.edits import Edit
-from ourgan.explorer.state.favourites import Favourites
-from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, between, check, harmonised, unedited
+from ourgan.explorer.state.scene import (
+    MAX_SEED,
+    Scene,
+    SceneError,
+    check_scene,
+    draw_unedited,
+    harmonise,
+    interpolate,
+)
 from ourgan.pipeline import OurGAN
 
 MAX_UNDO = 50
 WIDTHS = (0.5, 4.0)  # of a scene, as multiples of the photo's
 PAGE = 12  # samples on a page of the gallery: of any width, 12 fill whole rows of 2, 3, 4 or 6
+FAVOURITES_FILE = "favourites.json"
+MAX_FAVOURITES = 500
 
 
 class Session:
@@ -28,21 +40,18 @@ class Session:
         other: its twin that has the vertical coordinate where the first has not, or the other way round.
         out: directory that everything is saved in.
 
-    Raises SceneError for two models that do not differ in the coordinate, or not of one size.
+    Raises:
+        SceneError: for two models that do not differ in the coordinate, or not of one size.
     """
 
     def __init__(self, model: OurGAN, other: OurGAN | None = None, out: Path | None = None) -> None:
-        self.models = {_coordinate(model): model}
-        if other is not None:
-            if _coordinate(other) == _coordinate(model) or other.generator.sizes != model.generator.sizes:
-                raise SceneError(
-                    "the other model must be of the same size and differ in the vertical coordinate"
-                )
-            self.models[_coordinate(other)] = other
-        self.coordinate = _coordinate(model)
+        self.models = {_has_coordinate(each): each for each in (other, model) if each is not None}
+        if other is not None and (len(self.models) < 2 or other.generator.sizes != model.generator.sizes):
+            raise SceneError("the other model must be of the same size and differ in the vertical coordinate")
+        self.coordinate = _has_coordinate(model)
         self.out = out or Path("runs") / "explorer"
         self.scene = Scene()
-        self.cache = Cache()
+        self.cache = ByteCache()
         self.favourites = Favourites(model.directory)
         self._before: list[Scene] = []
         self._slid = False
@@ -68,40 +77,46 @@ class Session:
         return self.model.generator.sizes[-1][0]
 
     def directory(self) -> Path:
-        """The directory that everything is saved in, made if need be; OurganError if that cannot be."""
+        """Return the directory that everything is saved in, made if need be; OurganError if it cannot be."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OurganError(f"{self.out}: cannot be made ({error.strerror or error})") from error
         return self.out
 
-    def picture(self, scene: Scene | None = None) -> Tensor:
-        """The picture of `scene` (the one shown when None), (3, h, w) in [0, 1]; seconds, unless it is kept.
+    def picture(self, scene: Scene | None = None) -> Float[Tensor, "3 h w"]:
+        """Return the picture of a scene, of the one shown when None, in [0, 1] by the model shown."""
+        return self.draw(self.model, scene or self.scene)
 
-        Of a scene with edits all but the last are looked up, too, so that an edit costs one pass and not all.
-        May be called in any thread.
+    def draw(self, model: OurGAN, scene: Scene) -> Float[Tensor, "3 h w"]:
+        """Return a scene's picture in [0, 1] by one of the models, in any thread; seconds, unless cached.
+
+        All edits but the last are looked up, too, so that an edit costs one pass and not all.
         """
-        return self.drawn(self.model, scene or self.scene)
-
-    def drawn(self, model: OurGAN, scene: Scene) -> Tensor:
-        """The same by one of the two models, whichever is shown meanwhile."""
 
         def make() -> Tensor:
             if not scene.edits:
-                return unedited(model, scene)
-            before = self.drawn(model, dataclasses.replace(scene, edits=scene.edits[:-1]))
-            return harmonised(model, scene, scene.edits[-1], before)
+                return draw_unedited(model, scene)
+            before = self.draw(model, dataclasses.replace(scene, edits=scene.edits[:-1]))
+            return harmonise(model, scene, scene.edits[-1], before)
 
-        return self.cache.get((_coordinate(model), scene), make)
+        return self.cache.find_or_make((_has_coordinate(model), scene), make)
+
+    def thumbnail(self, scene: Scene) -> Float[Tensor, "3 h w"]:
+        """Return the picture of a scene of the gallery: as wide as the photo, or a page would take minutes.
+
+        One with edits keeps its width, because they may lie beyond the photo's.
+        """
+        return self.picture(scene if scene.edits else dataclasses.replace(scene, width=None))
 
     # -- changes ----------------------------------------------------------------------------------
 
     def show(self, scene: Scene) -> None:
         """Show another scene; `undo` comes back."""
-        check(self.model, scene)
+        check_scene(self.model, scene)
         if scene != self.scene:
             self._slid = False
-            self._remember()
+            self._before = [*self._before, self.scene][-MAX_UNDO:]
             self.scene = scene
 
     def change(self, **fields: Any) -> None:
@@ -111,7 +126,7 @@ class Session:
     def move(self, to_seed: int, fraction: float) -> None:
         """Go to `fraction` of the way to another seed; one step to undo, however long one slides or plays."""
         sliding, before = self._slid, self._before
-        self.show(between(self.scene, to_seed, fraction))
+        self.show(interpolate(self.scene, to_seed, fraction))
         if sliding:
             self._before = before
         self._slid = True
@@ -121,10 +136,7 @@ class Session:
         self.show(scene if which == "favourites" else dataclasses.replace(scene, width=self.scene.width))
 
     def set_width(self, factor: float) -> None:
-        """Make the scene `factor` times as wide as the photo, 0.5 to 4.
-
-        Raises OurganError for another factor.
-        """
+        """Make the scene `factor` times as wide as the photo; OurganError for one not in 0.5 to 4."""
         if not WIDTHS[0] <= factor <= WIDTHS[1]:
             raise SceneError(f"width factor {factor:g}: use {WIDTHS[0]} to {WIDTHS[1]:g}")
         width = round(self.own_width * factor)
@@ -132,9 +144,9 @@ class Session:
 
     def set_noise_scale(self, scale: int, factor: float) -> None:
         """Set the factor on the noise of one scale; 1 is as trained."""
-        noise_scales = list(self.scene.noise_scales or (1.0,) * len(self.model.generator.sizes))
-        noise_scales[scale] = float(factor)
-        self.change(noise_scales=() if all(f == 1 for f in noise_scales) else tuple(noise_scales))
+        factors = list(self.scene.noise_scales or (1.0,) * len(self.model.generator.sizes))
+        factors[scale] = float(factor)
+        self.change(noise_scales=() if all(f == 1 for f in factors) else tuple(factors))
 
     def set_coordinate(self, on: bool) -> None:
         """Draw with the model that has the vertical coordinate, or with its twin; SceneError without one."""
@@ -143,27 +155,25 @@ class Session:
         self.coordinate = on
 
     def edit(self, edit: Edit) -> None:
-        """Add an edit to the scene. Raises EditError for one that lies outside its picture."""
+        """Add an edit to the scene; raise EditError for one that lies outside its picture."""
         edit.check(self.height, self.width)
         self.change(edits=(*self.scene.edits, edit))
 
     def undo(self) -> bool:
-        """Go back to the scene before; whether there was one."""
+        """Go back to the scene before; return whether there was one."""
         if not self._before:
             return False
         self.scene = self._before.pop()
         self._slid = False
         return True
 
-    def _remember(self) -> None:
-        self._before = [*self._before, self.scene][-MAX_UNDO:]
-
-    # -- the gallery ------------------------------------------------------------------------------
-
     def page(self, which: str, number: int, scale: int = 1) -> list[Scene]:
-        """The scenes of a page, counted from 0: of "seeds", "favourites" or "like this".
+        """Return the scenes of a page of the gallery.
 
-        "like this": the scene shown, with fresh noise from `scale` on; at the coarser ones its own.
+        Args:
+            which: "seeds", "favourites", or "like this": the scene shown with other noise from `scale` on.
+            number: of the page, from 0.
+            scale: first one with other noise; the coarser ones keep their own.
         """
         first = max(0, number) * PAGE
         if which == "favourites":
@@ -174,21 +184,64 @@ class Session:
         if which != "like this":
             raise OurganError(f"gallery of '{which}': use seeds, favourites or like this")
         # Not 0, 1, 2, ...: the fine noise of every scene's relatives would be the same.
-        own = dataclasses.replace(self.scene, width=None, edits=())
+        own = dataclasses.replace(self.scene, width=None, edits=(), resample_from=scale)
         return [
-            dataclasses.replace(
-                own, resample_from=scale, resample_seed=(own.seed + 7919 * (1 + seed)) % MAX_SEED
-            )
+            dataclasses.replace(own, resample_seed=(own.seed + 7919 * (1 + seed)) % MAX_SEED)
             for seed in seeds
         ]
 
-    def thumbnail(self, scene: Scene) -> Tensor:
-        """The picture of a scene of the gallery: as wide as the photo, or a page would take minutes.
 
-        With edits it is as wide as it is: their places may lie beyond.
-        """
-        return self.picture(scene if scene.edits else dataclasses.replace(scene, width=None))
-
-
-def _coordinate(model: OurGAN) -> bool:
+def _has_coordinate(model: OurGAN) -> bool:
     return model.generator.config.coordinate_generator
+
+
+class Favourites:
+    """The scenes of one model that a person keeps, oldest first, in a small JSON beside its weights.
+
+    Where that cannot be written, scenes are kept in memory, and `note` says so. The file is read again before
+    each change: other explorers may have it open, too.
+
+    Args:
+        directory: the model's; None for a model that lies in none.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.path = None if directory is None else directory / FAVOURITES_FILE
+        self.note = (
+            "" if self.path else "This model lies in no directory: favourites last until you close it."
+        )
+        self._memory: list[Scene] = []
+
+    def scenes(self) -> list[Scene]:
+        """Return all of them; raise OurganError, one line, for a damaged file, which is left as it is."""
+        if self.path is None or not self.path.exists():
+            return list(self._memory)
+        try:
+            saved = json.loads(self.path.read_text(encoding="utf-8"))["scenes"]
+            return [Scene.from_json(json.dumps(scene)) for scene in saved]
+        except (OSError, ValueError, KeyError, TypeError, OurganError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise OurganError(f"{self.path}: damaged ({reason}); repair it or remove it") from None
+
+    def toggle(self, scene: Scene) -> bool:
+        """Keep the scene, or drop it if it is kept; return whether it is kept now."""
+        scenes = self.scenes()
+        if keep := scene not in scenes:
+            if len(scenes) >= MAX_FAVOURITES:
+                raise OurganError(f"{MAX_FAVOURITES} favourites are kept; drop one first")
+            scenes.append(scene)
+        else:
+            scenes.remove(scene)
+        self._save(scenes)
+        return keep
+
+    def _save(self, scenes: list[Scene]) -> None:
+        if self.path is not None:
+            try:
+                files.write_json(self.path, {"scenes": [json.loads(scene.to_json()) for scene in scenes]})
+                return
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self.note = f"{self.path} cannot be written ({reason}): favourites last until you close this."
+                self.path = None
+        self._memory = scenes

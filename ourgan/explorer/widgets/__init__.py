@@ -1,1 +1,4 @@
-"""The explorer's widgets: they show what `explorer.state.session` knows and hand on what a person does."""
+"""The explorer's panels: they show what `explorer.state` knows and hand on what a person does.
+
+They may import `explorer.state`, `explorer.deep_zoom` and the rooms below `explorer`, never `reproduce`.
+"""

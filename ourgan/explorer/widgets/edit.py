@@ -6,10 +6,18 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ourgan.explorer.state.edits import Edit, cover, encoded
-from ourgan.explorer.state.uploads import picture_from
-from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row, whenever
-from ourgan.explorer.widgets.pictures import Picture
+from ourgan.explorer.state.edits import Edit, cover, encode_picture, read_upload
+from ourgan.explorer.widgets.base import (
+    DESCRIBED,
+    ExplorerContext,
+    Panel,
+    Picture,
+    button,
+    on_change,
+    report_errors,
+    row,
+    with_class,
+)
 
 OPERATIONS = {
     "move it": "move",
@@ -23,87 +31,89 @@ HELP = (
 )
 
 
-class Editing(Panel):
+class EditPanel(Panel):
     """The rectangle, what to do with it, and an upload.
 
-    `picture`: where the scene is shown, and the rectangle in it.
+    Args:
+        context: the explorer that the panel belongs to.
+        picture: shows the scene, and the rectangle in it.
     """
 
-    def __init__(self, desk: Desk, picture: Picture) -> None:
-        super().__init__(desk)
+    def __init__(self, context: ExplorerContext, picture: Picture) -> None:
+        super().__init__(context)
         self.picture = picture
-        self.select = named(widgets.Checkbox(description="show the rectangle", indent=False), "select")
+        self.select = with_class(widgets.Checkbox(description="show the rectangle", indent=False), "select")
         self.select.layout.width = "auto"
-        whenever(self.select, self._set_select)
-        self.numbers = [self._number(label, name) for label, name in zip("xywh", "xywh", strict=True)]
+        on_change(self.select, self._set_select)
+        self.numbers = [self._number(name, name) for name in "xywh"]
         self.to = [self._number("to x", "to-x"), self._number("to y", "to-y")]
         for number in self.numbers:
-            whenever(number, lambda _: self._typed())
+            on_change(number, lambda _: self._typed())
         picture.observe(lambda _: self._drawn(), "box")
-        self.operation = named(
+        self.operation = with_class(
             widgets.Dropdown(options=list(OPERATIONS), description="Then", style=DESCRIBED), "operation"
         )
         self.operation.layout.width = "240px"
-        whenever(self.operation, lambda _: self.sync())
+        on_change(self.operation, lambda _: self.sync())
         last = len(self.session.model.generator.refiners)
-        self.stage = named(
+        self.scale = with_class(
             widgets.IntSlider(
                 value=min(3, last), min=1, max=last, description="from stage", style=DESCRIBED,
                 layout={"width": "240px"},
             ),
             "stage",
         )  # fmt: skip
-        self.upload = named(
+        self.upload = with_class(
             widgets.FileUpload(accept=".png,.jpg,.jpeg,.webp,.tif,.tiff", description="My picture"), "upload"
         )
-        whenever(self.upload, self._uploaded)
+        on_change(self.upload, self._uploaded)
         self._picture: Any = None
         apply = button("Apply", "apply", self._apply)
         self.fill(
             widgets.HTML(HELP),
             row(self.select, *self.numbers),
             row(self.operation, *self.to, self.upload),
-            row(self.stage, apply),
+            row(self.scale, apply),
         )
         size = (self.session.width, self.session.height)
         self._put([size[0] // 8, size[1] // 4, size[0] // 4, size[1] // 3])
 
     def _number(self, label: str, name: str) -> widgets.IntText:
-        return named(widgets.IntText(description=label, style=DESCRIBED, layout={"width": "90px"}), name)
+        return with_class(widgets.IntText(description=label, style=DESCRIBED, layout={"width": "90px"}), name)
 
     def _put(self, box: list[int]) -> None:
-        with self.desk.quiet():
+        with self.context.quiet():
             self.picture.box = box
             for number, value in zip(self.numbers, box, strict=True):
                 number.value = value
 
-    @guarded
+    @report_errors
     def _set_select(self, on: bool) -> None:
         self.picture.select = on
 
-    @guarded
+    @report_errors
     def _typed(self) -> None:
         self.select.value = True
         self._put([number.value for number in self.numbers])
 
-    @guarded
+    @report_errors
     def _drawn(self) -> None:
         self._put([int(value) for value in self.picture.box])
 
-    @guarded
+    @report_errors
     def _uploaded(self, files: Any) -> None:
         if not files:
             return
-        with self.desk.quiet():
+        with self.context.quiet():
             self.upload.value = ()  # the bytes are not kept twice, and the same file can be chosen again
-        self._picture = picture_from(bytes(files[-1]["content"]))
-        with self.desk.quiet():
+        self._picture = read_upload(bytes(files[-1]["content"]))
+        with self.context.quiet():
             self.operation.value = "paste my picture into it"
             self._put([0, 0, self.session.width, self.session.height])
         self.sync()
         self.say("Your picture goes into the rectangle, now the whole scene. Choose a stage and apply.")
 
-    @guarded
+    @report_errors
     def _apply(self) -> None:
         x, y, w, h = self.picture.box
         operation, embedded = OPERATIONS[self.operation.value], ""
@@ -113,11 +123,11 @@ class Editing(Panel):
                 return
             # No larger than the scene: what is embedded should stay small.
             w, h = min(w, self.session.width), min(h, self.session.height)
-            embedded = encoded(cover(self._picture, (max(1, h), max(1, w))))
+            embedded = encode_picture(cover(self._picture, (max(1, h), max(1, w))))
         to = (self.to[0].value, self.to[1].value) if operation in ("move", "duplicate") else (0, 0)
-        self.session.edit(Edit(operation, (x, y, w, h), to, self.stage.value, embedded))
-        self.say(f"Applied; the generator goes on from stage {self.stage.value}. Undo takes it back.")
-        self.desk.changed()
+        self.session.edit(Edit(operation, (x, y, w, h), to, self.scale.value, embedded))
+        self.say(f"Applied; the generator goes on from stage {self.scale.value}. Undo takes it back.")
+        self.context.sync()
 
     def sync(self) -> None:
         """Show the fields that the operation needs."""

@@ -1,4 +1,4 @@
-"""Take it with you: the scene as code, as JSON, as PNG, or rendered at its full size."""
+"""The panel that saves a scene: as code, as JSON, as PNG, or rendered at its full size."""
 
 from __future__ import annotations
 
@@ -9,38 +9,46 @@ import ipywidgets as widgets
 from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.config import SIZES
-from ourgan.explorer.state.rendering import Cancelled, Render
-from ourgan.explorer.state.uploads import free_path, safe_name
-from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row, whenever
+from ourgan.explorer.state.export import Cancelled, Render, free_path, safe_name
+from ourgan.explorer.widgets.base import (
+    DESCRIBED,
+    ExplorerContext,
+    Panel,
+    button,
+    on_change,
+    report_errors,
+    row,
+    with_class,
+)
 from ourgan.io.pixels import write_image
 
 
-class TakeAway(Panel):
+class ExportPanel(Panel):
     """Everything is saved in the session's directory, under a name that is made safe first."""
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
+    def __init__(self, context: ExplorerContext) -> None:
+        super().__init__(context)
         self.render: Render | None = None
-        self.name = named(widgets.Text(value="scene", description="Name", style=DESCRIBED), "name")
+        self.name = with_class(widgets.Text(value="scene", description="Name", style=DESCRIBED), "name")
         self.name.layout.width = "220px"
-        whenever(self.name, lambda _: self.sync())
-        self.code = named(
+        on_change(self.name, lambda _: self.sync())
+        self.code = with_class(
             widgets.Textarea(description="As code", style=DESCRIBED, rows=4, layout={"width": "100%"}),
             "code",
         )
         png = button("Save PNG", "save-png", self._save_png)
         scene = button("Save JSON", "save-json", self._save_json)
-        self.size = named(
+        self.size = with_class(
             widgets.Dropdown(options=list(SIZES), value="4k", description="Size", style=DESCRIBED), "size"
         )
         self.size.layout.width = "120px"
         self.start = button("Render", "render", self._render)
         self.stop = button("Cancel", "cancel", self._cancel)
         self.stop.disabled = True
-        self.progress = named(widgets.IntProgress(max=1, layout={"width": "200px"}), "progress")
+        self.progress = with_class(widgets.IntProgress(max=1, layout={"width": "200px"}), "progress")
         self.fill(row(self.name, png, scene), self.code, row(self.size, self.start, self.stop, self.progress))
 
-    @guarded
+    @report_errors
     def _save_png(self) -> None:
         scene, session = self.session.scene, self.session
         path = free_path(self.session.directory(), self.name.value, ".png")
@@ -49,9 +57,9 @@ class TakeAway(Panel):
             write_image(path, session.picture(scene))
             return path
 
-        self.desk.worker.ask("png", work, lambda saved: self.say(f"Saved {saved}"), self.fail)
+        self.context.worker.submit("png", work, lambda saved: self.say(f"Saved {saved}"), self.fail)
 
-    @guarded
+    @report_errors
     def _save_json(self) -> None:
         path = free_path(self.session.directory(), self.name.value, ".json")
         try:
@@ -60,7 +68,7 @@ class TakeAway(Panel):
             raise OurganError(f"{path}: cannot be written ({error.strerror or error})") from error
         self.say(f"Saved {path}")
 
-    @guarded
+    @report_errors
     def _render(self) -> None:
         if self.render is not None:
             self.say("A picture is being rendered; cancel it first.")
@@ -69,10 +77,11 @@ class TakeAway(Panel):
         self.progress.value, self.progress.max = 0, 1
         self.say("Rendering; the first rows take a moment.")
         self.render = Render(
-            self.session, self.size.value, self.name.value, self.desk.deliver, self._progress, self._ended
+            self.session, self.size.value, self.name.value, self.context.dispatch, self._progress, self._ended
         )
+        self.render.start()
 
-    @guarded
+    @report_errors
     def _cancel(self) -> None:
         if self.render is not None:
             self.render.cancel()

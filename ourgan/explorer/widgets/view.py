@@ -1,60 +1,77 @@
-"""The scene that is looked at, with what one does to it most."""
+"""The scene that is looked at, and the gallery: a contact sheet of scenes to choose from."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import io
 import random
 
 import ipywidgets as widgets
 
 from ourgan.explorer.state.scene import MAX_SEED, Scene
-from ourgan.explorer.widgets.base import DESCRIBED, Desk, Panel, button, guarded, named, row, whenever
-from ourgan.explorer.widgets.pictures import Picture, png
+from ourgan.explorer.state.session import Session
+from ourgan.explorer.widgets.base import (
+    DESCRIBED,
+    ExplorerContext,
+    Panel,
+    Picture,
+    Sheet,
+    button,
+    on_change,
+    report_errors,
+    row,
+    with_class,
+)
+from ourgan.io.pixels import encode_png, preview
+
+THUMBNAIL = 160  # pixels of a sample in the sheet
+KINDS = {"seeds": "seeds", "favourites": "favourites", "more like this": "like this"}
 
 
 class View(Panel):
     """Seed, undo, and the picture; `picture.box` is the rectangle of the panel Edit."""
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
-        self.picture = named(Picture(), "picture")
-        self.busy = named(widgets.HTML(), "busy")
-        self.seed = named(
+    def __init__(self, context: ExplorerContext) -> None:
+        super().__init__(context)
+        self.picture = with_class(Picture(), "picture")
+        self.busy = with_class(widgets.HTML(), "busy")
+        self.seed = with_class(
             widgets.BoundedIntText(
                 min=0, max=MAX_SEED, description="Seed", style=DESCRIBED, layout={"width": "160px"}
             ),
             "seed",
         )
-        whenever(self.seed, self._set_seed)
+        on_change(self.seed, self._set_seed)
         another = button("Another scene", "draw", self._another)
         self.undo = button("Undo", "undo", self._undo)
         self.keep = button("☆ Keep", "favourite", self._keep, "Keep this scene among the favourites")
         self.fill(row(self.seed, another, self.undo, self.keep), self.picture, self.busy)
         self._shown: tuple[bool, Scene] | None = None
 
-    @guarded
+    @report_errors
     def _set_seed(self, seed: int) -> None:
         self.session.change(seed=seed)
-        self.desk.changed()
+        self.context.sync()
 
-    @guarded
+    @report_errors
     def _another(self) -> None:
-        self.session.change(
-            seed=random.randrange(MAX_SEED), resample_from=0, to_seed=None, fraction=0.0, edits=()
-        )
-        self.desk.changed()
+        seed = random.randrange(MAX_SEED)
+        self.session.change(seed=seed, resample_from=0, to_seed=None, fraction=0.0, edits=())
+        self.context.sync()
 
-    @guarded
+    @report_errors
     def _undo(self) -> None:
         if not self.session.undo():
             self.say("There is nothing to undo.")
-        self.desk.changed()
+        self.context.sync()
 
-    @guarded
+    @report_errors
     def _keep(self) -> None:
         kept = self.session.favourites.toggle(self.session.scene)
         note = self.session.favourites.note
         self.say(f"{'Kept' if kept else 'No longer kept'}. {note}".strip())
-        self.desk.changed()
+        self.context.sync()
 
     def sync(self) -> None:
         """Draw the scene, if another one is shown."""
@@ -66,22 +83,25 @@ class View(Panel):
         size = (session.width, session.height)
         self.busy.value = f"<span role='status'>Drawing {size[0]} x {size[1]} pixels …</span>"
 
-        def drawn(data: bytes) -> None:
+        def work() -> bytes:
+            return encode_png(session.draw(model, scene))
+
+        def show(data: bytes) -> None:
             # As large as fits twice the photo's own width; a panorama one to one.
             zoom = max(1.0, 2 * session.own_width / max(size[0], session.own_width))
-            self.picture.show(data, size, described(scene, size), zoom=zoom)
+            self.picture.show(data, size, describe(scene, size), zoom=zoom)
             if self._shown == (session.coordinate, scene):
                 self.busy.value = ""
 
-        def failed(error: Exception) -> None:
+        def fail(error: Exception) -> None:
             self.busy.value, self._shown = "", None
             self.fail(error)
 
-        self.desk.worker.ask("scene", lambda: png(session.drawn(model, scene)), drawn, failed)
+        self.context.worker.submit("scene", work, show, fail)
 
 
-def described(scene: Scene, size: tuple[int, int]) -> str:
-    """One sentence about a scene, for those who cannot see it and for tests."""
+def describe(scene: Scene, size: tuple[int, int]) -> str:
+    """Return one sentence about a scene of `size` = (width, height), for screen readers and tests."""
     text = f"Scene of seed {scene.seed}"
     if scene.to_seed is not None:
         text += f", {scene.fraction:.0%} of the way to seed {scene.to_seed}"
@@ -90,3 +110,94 @@ def described(scene: Scene, size: tuple[int, int]) -> str:
     if scene.edits:
         text += f", {len(scene.edits)} edits"
     return f"{text}, {size[0]} x {size[1]} pixels"
+
+
+class Gallery(Panel):
+    """Pages of samples; their pictures appear one after the other."""
+
+    def __init__(self, context: ExplorerContext) -> None:
+        super().__init__(context)
+        self.number = 0
+        self.scenes: list[Scene] = []
+        self._requested: tuple[object, ...] | None = None
+        self.which = with_class(
+            widgets.Dropdown(options=list(KINDS), description="Show", style=DESCRIBED), "which"
+        )
+        self.which.layout.width = "200px"
+        last = len(self.session.model.generator.sizes) - 1
+        self.scale = with_class(
+            widgets.BoundedIntText(
+                value=1, min=1, max=last, description="fresh from stage", style=DESCRIBED,
+                layout={"width": "170px"},
+            ),
+            "like-stage",
+        )  # fmt: skip
+        self.page = widgets.Label()
+        self.sheet = with_class(Sheet(layout={"width": "100%"}), "gallery")
+        on_change(self.which, lambda _: self._turn_to(0))
+        on_change(self.scale, lambda _: self._turn_to(0))
+        self.sheet.on_choose(self._choose)
+        before = button("Previous", "previous", lambda: self._turn_to(self.number - 1))
+        after = button("Next", "next", lambda: self._turn_to(self.number + 1))
+        self.fill(row(self.which, self.scale, before, self.page, after), self.sheet)
+
+    @report_errors
+    def _turn_to(self, number: int) -> None:
+        scenes = self.session.page(KINDS[self.which.value], max(0, number), self.scale.value)
+        if not scenes and number > 0:
+            self.say("This is the last page.")
+            return
+        self.number = max(0, number)
+        self.sync()
+
+    @report_errors
+    def _choose(self, index: int) -> None:
+        self.session.pick(KINDS[self.which.value], self.scenes[index])
+        self.context.sync()
+
+    def sync(self) -> None:
+        """Show the page's scenes, and mark the one shown; nothing that is there is drawn again.
+
+        Behind another panel nothing is drawn: it would only slow down what one looks at.
+        """
+        if self.context.front is not self:
+            self._requested = None
+            self.context.worker.drop("gallery")
+            return
+        kind = KINDS[self.which.value]
+        self.scale.layout.display = None if kind == "like this" else "none"
+        try:
+            scenes = self.session.page(kind, self.number, self.scale.value)
+            kept = self.session.favourites.scenes()
+        except Exception as error:
+            self.fail(error)
+            return
+        self.page.value = f"page {self.number + 1}"
+        self.sheet.label = f"Samples: {self.which.value}, page {self.number + 1}"
+        items = [self._item(scene, scene in kept) for scene in scenes]
+        request = (self.session.coordinate, tuple(scenes))
+        if request == self._requested:
+            self.sheet.items = items
+            return
+        self._requested, self.scenes = request, scenes
+        self.sheet.clear(items)
+        if not scenes:
+            self.say("No scene is kept yet: ☆ Keep does that.")
+        works = [functools.partial(_encode_thumbnail, self.session, scene) for scene in scenes]
+        self.context.worker.submit_each("gallery", works, self.sheet.fill, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._requested = None
+        self.fail(error)
+
+    def _item(self, scene: Scene, kept: bool) -> dict[str, object]:
+        caption = f"noise {scene.resample_seed}" if scene.resample_from else f"seed {scene.seed}"
+        own = self.session.scene
+        shown = scene in (own, dataclasses.replace(own, width=None))
+        return {"caption": caption, "alt": f"Sample, {caption}", "chosen": shown, "kept": kept}
+
+
+def _encode_thumbnail(session: Session, scene: Scene) -> bytes:
+    buffer = io.BytesIO()
+    preview(session.thumbnail(scene), THUMBNAIL).save(buffer, format="jpeg", quality=85)
+    return buffer.getvalue()
