@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tiny import STRUCTURE
 
 import ourgan.cli
 from ourgan.cli import main
+from ourgan.config import METHODS, SIZES
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 
@@ -206,9 +208,30 @@ def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path, capsys: pytest
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, ourgan; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    heavy = "{'torch', 'numpy', 'matplotlib', 'huggingface_hub'}"
+    for statement in ("import ourgan", "from ourgan.cli import main"):
+        code = f"import sys; {statement}; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+        assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE).stderr == b""
     assert torch.is_tensor(__import__("ourgan").read_image(PHOTO))
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    def processor_seconds() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = processor_seconds()  # of a processor: others may be busy while this is tested
+    shown = subprocess.run([sys.executable, "-m", "ourgan", "--help"], capture_output=True, text=True)
+    assert processor_seconds() - before < 0.5
+    for command in ("reproduce", "train", "pretrain", "synthesize", "evaluate", "benchmark"):
+        assert command in shown.stdout
+
+
+def test_choices_are_those_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, choices in (("--size", SIZES), ("--method", METHODS)):
+        with pytest.raises(SystemExit):
+            main(["synthesize", "model", "--out", "x.tif", option, "none"])
+        assert f"choose from {', '.join(choices)}" in capsys.readouterr().err.replace("'", "")
 
 
 @pytest.mark.parametrize(

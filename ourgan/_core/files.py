@@ -31,13 +31,13 @@ class UnwritableError(OurganError, OSError):
 
 @contextlib.contextmanager
 def refuse_unwritable(
-    path: str | os.PathLike[str], advice: str, error_type: type[OurganError] = OurganError
+    path: str | os.PathLike[str], advice: str = "", error_type: type[OurganError] = OurganError
 ) -> Iterator[None]:
     """Turn an OSError of the block into one line that names `path`, the system's reason and an advice.
 
     Args:
         path: what is written, as it is named in the line.
-        advice: what to do, after a semicolon; "choose another --out".
+        advice: what to do, after a semicolon, such as "choose another --out".
         error_type: the class of the error that is raised instead.
 
     Raises:
@@ -47,7 +47,8 @@ def refuse_unwritable(
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise error_type(f"{path}: cannot be written ({reason}); {advice}") from error
+        advice = f"; {advice}" if advice else ""
+        raise error_type(f"{path}: cannot be written ({reason}){advice}") from error
 
 
 @contextlib.contextmanager
