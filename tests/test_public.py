@@ -17,11 +17,13 @@ import ourgan
 
 ROOMS = [
     "ourgan",
-    "ourgan.io",
-    "ourgan.models",
     "ourgan.explorer",
+    "ourgan.io",
+    "ourgan.metrics",
+    "ourgan.models",
     "ourgan.reproduce",
     "ourgan.reproduce.figures",
+    "ourgan.upscale",
 ]
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 HEAVY = ("torch", "numpy", "matplotlib", "PIL", "ipywidgets", "IPython", "pandas")

@@ -7,6 +7,7 @@ A notebook begins with `nb = begin("01_effective_receptive_field", profile, seed
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import os
 import time
@@ -69,6 +70,11 @@ class Notebook:
         """Return the photo, (3, h, w) in [0, 1]."""
         return read_image(self.photo_path)
 
+    @functools.cached_property
+    def photo_sha256(self) -> str:
+        """SHA-256 of the photo's file."""
+        return files.sha256(self.photo_path)
+
     def log(self, **values: Any) -> None:
         """Keep numbers (plain JSON values) for the record: shown at the end, written beside each figure."""
         self.logged |= values
@@ -82,7 +88,7 @@ class Notebook:
             profile=self.profile.name,
             seed=self.seed,
             photo=self.photo_path.name,
-            photo_sha256=files.sha256(self.photo_path),
+            photo_sha256=self.photo_sha256,
             device=str(self.device),
             seconds=round(time.monotonic() - self.started, 1),
             **more,
