@@ -20,7 +20,7 @@ from ourgan.explorer.state.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
 from ourgan.explorer.state.session import Session
 from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
-from ourgan.reproduce.figures.explorer import edit_sheet, rough_picture
+from ourgan.reproduce.figures.explorer import edit_sheet, paint_landscape
 
 
 class Watcher:
@@ -159,5 +159,5 @@ def test_pictures_of_the_panels(lab: SeamLab, photo: Callable[..., Tensor]) -> N
     left = 6 + 160 + 6
     inner = to_uint8(edit.apply(image))[30, 20]
     assert shown.getpixel((left + 20, 6 + 30)) == tuple(inner)
-    rough = rough_picture(60, 80)
+    rough = paint_landscape(60, 80)
     assert rough.shape == (3, 60, 80) and rough[2, 2, 40] > rough[2, 55, 40]  # blue above, green below

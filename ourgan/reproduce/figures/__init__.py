@@ -36,6 +36,6 @@ __getattr__, __dir__, __all__ = lazy(
         ],
         "super_resolution": ["comparison_sheet", "degradation_sheet", "draw_noise", "draw_training"],
         "synthesis": ["draw_budgets", "draw_memory", "meeting_sheet", "window_sheet"],
-        "explorer": ["edit_sheet", "rough_picture"],
+        "explorer": ["edit_sheet", "paint_landscape"],
     },
 )

@@ -27,11 +27,11 @@ def edit_sheet(before: Tensor, edit: Edit, after: Tensor) -> Image.Image:
     marked = Image.fromarray(to_uint8(before))
     x, y, w, h = edit.box
     ImageDraw.Draw(marked).rectangle((x, y, x + w - 1, y + h - 1), outline="white", width=2)
-    captions = ["the scene", f"{DONE[edit.operation]}, roughly", f"the generator, from stage {edit.scale}"]
+    captions = ["the scene", f"{DONE[edit.operation]}, roughly", f"the generator, from scale {edit.scale}"]
     return contact_sheet([from_uint8(np.asarray(marked)), edit.apply(before), after], 3, captions)
 
 
-def rough_picture(height: int, width: int) -> Tensor:
+def paint_landscape(height: int, width: int) -> Tensor:
     """Paint sky, two mountains and a meadow as in a minute: (3, height, width) in [0, 1]."""
     picture = Image.new("RGB", (width, height), (120, 150, 190))
     brush = ImageDraw.Draw(picture)
