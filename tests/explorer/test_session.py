@@ -1,34 +1,20 @@
-"""What an explorer knows, without a widget: the session, favourites, uploads, cache and worker."""
+"""What an explorer knows, without a widget: the scene, its history, the gallery, favourites."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import shutil
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pictures import blank_png
-from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.explorer.state.background import ByteCache, Worker, dispatch_to_loop
-from ourgan.explorer.state.edits import MAX_UPLOAD, Edit, EditError, read_upload
-from ourgan.explorer.state.export import free_path, safe_name
+from ourgan.explorer.state.edits import Edit, EditError
 from ourgan.explorer.state.scene import Scene, SceneError, draw
 from ourgan.explorer.state.session import FAVOURITES_FILE, MAX_FAVOURITES, MAX_UNDO, PAGE, Favourites, Session
-from ourgan.io.pixels import to_uint8
-from ourgan.io.read import ImageError
 from ourgan.pipeline import OurGAN
-
-Until = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture
@@ -89,7 +75,7 @@ def test_undo_goes_back_step_by_step(toy: OurGAN) -> None:
     assert steps == MAX_UNDO
 
 
-def test_width_and_strength(toy: OurGAN) -> None:
+def test_width_and_noise(toy: OurGAN) -> None:
     session = Session(toy)
     session.set_width(0.5)
     assert session.scene.width == session.width == 80 and session.picture().shape == (3, 120, 80)
@@ -153,9 +139,6 @@ def test_pages_of_the_gallery(toy: OurGAN) -> None:
         session.page("moods", 0)
 
 
-# -- favourites -----------------------------------------------------------------------------------
-
-
 def test_favourites_lie_beside_the_weights(saved: Path) -> None:
     session = Session(OurGAN.from_pretrained(saved, device="cpu"))
     kept = Scene(7, 96, edits=(Edit("mirror", (0, 0, 9, 9)),))
@@ -192,158 +175,3 @@ def test_where_nothing_can_be_written_they_stay_in_memory(saved: Path, toy: OurG
         nowhere.toggle(Scene(seed))
     with pytest.raises(OurganError, match="drop one first"):
         nowhere.toggle(Scene(10_000))
-
-
-# -- uploads and names ----------------------------------------------------------------------------
-
-
-def test_an_upload_is_read_under_the_policy(tmp_path: Path, photo: Callable[..., Tensor]) -> None:
-    small = photo(width=40)
-    picture = Image.fromarray(to_uint8(small))
-    picture.save(tmp_path / "a.png")
-    assert torch.equal(read_upload((tmp_path / "a.png").read_bytes()), small)
-    picture.putalpha(0)
-    picture.save(tmp_path / "b.png")
-    assert (read_upload((tmp_path / "b.png").read_bytes()) == 1).all()  # transparent on white
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "the file"),
-        (b"<svg onload=alert(1)>", "the file"),
-        (bytes(MAX_UPLOAD + 1), "8.0 MiB; use one of 8 at most"),
-        (blank_png(6000, 4001), "6000 x 4001 pixels; make it smaller"),
-        (blank_png(40_000, 40_000), "the file"),
-    ],
-)
-def test_an_upload_out_of_bounds_is_refused(data: bytes, words: str) -> None:
-    with pytest.raises(ImageError) as caught:
-        read_upload(data)
-    assert words in str(caught.value) and "\n" not in str(caught.value)
-    assert "/tmp" not in str(caught.value)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.text())
-def test_a_name_stays_in_its_directory(text: str) -> None:
-    directory = Path("/somewhere/out")
-    path = free_path(directory, text, ".png")
-    assert path.parent == directory and os.path.normpath(path) == str(path)
-    assert 1 <= len(safe_name(text)) <= 60 and not path.name.startswith((".", "-"))
-
-
-def test_nothing_is_written_over(tmp_path: Path) -> None:
-    for expected in ("a-b.png", "a-b-2.png", "a-b-3.png"):
-        path = free_path(tmp_path, "../a/b", ".png")
-        assert path == tmp_path / expected
-        path.touch()
-
-
-# -- cache and worker -----------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 12)), max_size=60))
-def test_a_cache_never_holds_more_than_its_limit(asked: list[tuple[int, int]]) -> None:
-    cache, lengths, order = ByteCache(4 * 20), {}, []
-    for key, length in asked:
-        known = key in cache
-        value = cache.find_or_make(key, lambda n=length: torch.zeros(n))
-        assert known == (len(value) == lengths.get(key) and known)
-        lengths[key] = len(value)
-        order = [other for other in order if other != key] + [key]
-        kept = [other for other in order if other in cache]
-        assert cache.currsize == 4 * sum(lengths[other] for other in kept) <= cache.maxsize
-        assert key in cache and order[len(order) - len(kept) :] == kept and len(cache) == len(kept)
-
-
-def test_a_cache_does_not_keep_what_is_too_large() -> None:
-    cache = ByteCache(8)
-    assert len(cache.find_or_make("a", lambda: torch.zeros(9))) == 9
-    assert "a" not in cache and cache.currsize == 0
-
-
-def test_of_many_wishes_the_last_is_done(until: Until) -> None:
-    worker, gate, results = Worker(), threading.Event(), []
-    worker.submit("other", gate.wait, lambda _: None, results.append)
-    for wish in range(50):
-        worker.submit("slider", lambda wish=wish: wish, results.append, results.append)
-    worker.submit("button", lambda: "pressed", results.append, results.append)
-    assert worker.busy()
-    gate.set()
-    until(lambda: not worker.busy())
-    assert results == [49, "pressed"]
-    worker.close()
-
-
-def test_others_come_in_between(until: Until) -> None:
-    worker, done = Worker(), []
-
-    def one(index: int, result: str) -> None:
-        done.append(result)
-        if index == 1:
-            worker.submit("slider", lambda: "slider", done.append, done.append)
-
-    worker.submit_each("gallery", [lambda n=n: f"sample {n}" for n in range(4)], one, done.append)
-    until(lambda: not worker.busy())
-    assert sorted(done) == ["sample 0", "sample 1", "sample 2", "sample 3", "slider"]
-    assert done.index("slider") <= 3
-    worker.close()
-
-
-def test_another_row_or_a_drop_ends_the_first(until: Until) -> None:
-    worker, done, gate = Worker(), [], threading.Event()
-    worker.submit_each(
-        "row", [lambda: gate.wait() and "a", lambda: "b"], lambda _, r: done.append(r), done.append
-    )
-    until(lambda: worker._computing)
-    worker.submit_each("row", [lambda: "c", lambda: "d"], lambda _, r: done.append(r), done.append)
-    gate.set()
-    until(lambda: not worker.busy())
-    assert done == ["c", "d"]
-    gate.clear()
-    worker.submit_each(
-        "row", [lambda: gate.wait() and "e", lambda: "f"], lambda _, r: done.append(r), done.append
-    )
-    until(lambda: worker._computing)
-    worker.drop("row")
-    gate.set()
-    until(lambda: not worker.busy())
-    assert done == ["c", "d"]
-    worker.close()
-
-
-def test_an_error_is_handed_back_and_the_worker_goes_on(until: Until) -> None:
-    worker, done, failed = Worker(), [], []
-    worker.submit("a", lambda: 1 / 0, done.append, failed.append)
-    worker.submit_each("b", [lambda: 1, lambda: [][0], lambda: 3], lambda _, r: done.append(r), failed.append)
-    until(lambda: not worker.busy())
-    worker.submit("c", lambda: 4, done.append, failed.append)
-    worker.submit("d", lambda: 5, lambda result: {}[result], failed.append)  # the answer itself goes wrong
-    until(lambda: not worker.busy())
-    assert done == [1, 4]
-    assert [type(error) for error in failed] == [ZeroDivisionError, IndexError, KeyError]
-    worker.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("ourgan-explorer") and _alive(t)]
-
-
-def _alive(thread: threading.Thread) -> bool:
-    thread.join(5)
-    return thread.is_alive()
-
-
-def test_answers_come_in_the_loop_that_runs() -> None:
-    async def notebook() -> tuple[threading.Thread, list[object]]:
-        worker, answers = Worker(dispatch_to_loop()), []
-        worker.submit("a", lambda: threading.current_thread(), answers.append, answers.append)
-        worker.submit("b", lambda: 0, lambda _: answers.append(threading.current_thread()), answers.append)
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if len(answers) == 2:
-                break
-        worker.close()
-        return threading.current_thread(), answers
-
-    own, (worked, answered) = asyncio.run(notebook())
-    assert worked is not own and answered is own
