@@ -12,7 +12,7 @@ from ourgan.explorer.state.edits import Edit
 from ourgan.explorer.state.seam_lab import HEIGHT, WIDTH, SeamError, SeamLab
 from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
-from ourgan.reproduce.figures.explorer import edit_sheet, paint_landscape
+from ourgan.reproduce.figures import edit_sheet, paint_landscape
 
 
 @pytest.fixture(scope="module")
