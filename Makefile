@@ -40,6 +40,7 @@ test-long: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python tools/check_text.py
 	$(BIN)/python tools/limits.py
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
