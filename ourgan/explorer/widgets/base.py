@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
-DESCRIBED = {"description_width": "initial"}
 FRONT = Path(__file__).parent / "front"
 
 
@@ -133,6 +132,20 @@ def row(*children: widgets.Widget) -> widgets.Box:
 def walk(widget: widgets.Widget) -> list[widgets.Widget]:
     """Return the widget and all that are in it, however deep."""
     return [widget, *(inner for child in getattr(widget, "children", ()) for inner in walk(child))]
+
+
+def control(kind: Any, text: str, name: str, width: str, **options: Any) -> Any:
+    """Make a widget with a description beside it.
+
+    Args:
+        kind: its class, of ipywidgets.
+        text: the description.
+        name: its class in the page, after "ourgan-".
+        width: in CSS.
+        options: of `kind`.
+    """
+    options = {"style": {"description_width": "initial"}} | options
+    return with_class(kind(description=text, layout={"width": width}, **options), name)
 
 
 def button(text: str, name: str, press: Callable[[], None], tooltip: str = "") -> widgets.Button:

@@ -11,10 +11,10 @@ from ourgan.explorer.state.export import FRAMES, frames, save_animation
 from ourgan.explorer.state.scene import MAX_SEED, Scene
 from ourgan.explorer.state.session import WIDTHS
 from ourgan.explorer.widgets.base import (
-    DESCRIBED,
     ExplorerContext,
     Panel,
     button,
+    control,
     on_change,
     report_errors,
     row,
@@ -30,12 +30,9 @@ class Controls(Panel):
 
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
-        self.width = with_class(
-            widgets.FloatSlider(
-                value=1, min=WIDTHS[0], max=WIDTHS[1], step=0.25, description="Width, times the photo's",
-                continuous_update=False, readout_format=".2f", style=DESCRIBED, layout={"width": "380px"},
-            ),
-            "width",
+        self.width = control(
+            widgets.FloatSlider, "Width, times the photo's", "width", "380px",
+            value=1, min=WIDTHS[0], max=WIDTHS[1], step=0.25, continuous_update=False, readout_format=".2f",
         )  # fmt: skip
         on_change(self.width, self._set_width)
         self.coordinate = with_class(
@@ -52,14 +49,14 @@ class Controls(Panel):
 
     def _slider(self, scale: int, size: tuple[int, int]) -> widgets.FloatSlider:
         name = "latent z" if scale == 0 else f"stage {scale}"
-        slider = widgets.FloatSlider(
+        slider = control(
+            widgets.FloatSlider, f"{name}, {size[1]} x {size[0]} px", f"strength-{scale}", "380px",
             value=1, min=0, max=STRONGEST[min(scale, 1)], step=0.05 if scale == 0 else 0.5,
-            description=f"{name}, {size[1]} x {size[0]} px", continuous_update=False,
-            style={"description_width": "150px"}, layout={"width": "380px"},
+            continuous_update=False, style={"description_width": "150px"},
             disabled=scale > 0 and not self.session.model.generator.noisy(scale),
         )  # fmt: skip
         on_change(slider, functools.partial(self._set_noise_scale, scale))
-        return with_class(slider, f"strength-{scale}")
+        return slider
 
     @report_errors
     def _set_width(self, factor: float) -> None:
@@ -95,22 +92,14 @@ class Between(Panel):
 
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
-        self.to_seed = with_class(
-            widgets.BoundedIntText(
-                value=1, min=0, max=MAX_SEED, description="Second seed", style=DESCRIBED,
-                layout={"width": "200px"},
-            ),
-            "towards",
-        )  # fmt: skip
+        self.to_seed = control(
+            widgets.BoundedIntText, "Second seed", "towards", "200px", value=1, min=0, max=MAX_SEED
+        )
         last = FRAMES - 1
         self.play = with_class(widgets.Play(min=0, max=last, interval=PLAY, layout={"width": "auto"}), "play")
-        self.fraction = with_class(
-            widgets.IntSlider(
-                min=0, max=last, description="Way to it", readout=False, style=DESCRIBED,
-                layout={"width": "260px"},
-            ),
-            "share",
-        )  # fmt: skip
+        self.fraction = control(
+            widgets.IntSlider, "Way to it", "share", "260px", min=0, max=last, readout=False
+        )
         # Linked in the browser: the play button goes on without waiting for the kernel.
         self.link = widgets.jslink((self.play, "value"), (self.fraction, "value"))
         on_change(self.fraction, lambda _: self._move())

@@ -8,11 +8,11 @@ import ipywidgets as widgets
 
 from ourgan.explorer.state.edits import Edit, cover, encode_picture, read_upload
 from ourgan.explorer.widgets.base import (
-    DESCRIBED,
     ExplorerContext,
     Panel,
     Picture,
     button,
+    control,
     on_change,
     report_errors,
     row,
@@ -45,24 +45,17 @@ class EditPanel(Panel):
         self.select = with_class(widgets.Checkbox(description="show the rectangle", indent=False), "select")
         self.select.layout.width = "auto"
         on_change(self.select, self._set_select)
-        self.numbers = [self._number(name, name) for name in "xywh"]
-        self.to = [self._number("to x", "to-x"), self._number("to y", "to-y")]
+        self.numbers = [control(widgets.IntText, name, name, "90px") for name in "xywh"]
+        self.to = [control(widgets.IntText, f"to {name}", f"to-{name}", "90px") for name in "xy"]
         for number in self.numbers:
             on_change(number, lambda _: self._typed())
         picture.observe(lambda _: self._drawn(), "box")
-        self.operation = with_class(
-            widgets.Dropdown(options=list(OPERATIONS), description="Then", style=DESCRIBED), "operation"
-        )
-        self.operation.layout.width = "240px"
+        self.operation = control(widgets.Dropdown, "Then", "operation", "240px", options=list(OPERATIONS))
         on_change(self.operation, lambda _: self.sync())
         last = len(self.session.model.generator.refiners)
-        self.scale = with_class(
-            widgets.IntSlider(
-                value=min(3, last), min=1, max=last, description="from stage", style=DESCRIBED,
-                layout={"width": "240px"},
-            ),
-            "stage",
-        )  # fmt: skip
+        self.scale = control(
+            widgets.IntSlider, "from stage", "stage", "240px", value=min(3, last), min=1, max=last
+        )
         self.upload = with_class(
             widgets.FileUpload(accept=".png,.jpg,.jpeg,.webp,.tif,.tiff", description="My picture"), "upload"
         )
@@ -77,9 +70,6 @@ class EditPanel(Panel):
         )
         size = (self.session.width, self.session.height)
         self._put([size[0] // 8, size[1] // 4, size[0] // 4, size[1] // 3])
-
-    def _number(self, label: str, name: str) -> widgets.IntText:
-        return with_class(widgets.IntText(description=label, style=DESCRIBED, layout={"width": "90px"}), name)
 
     def _put(self, box: list[int]) -> None:
         with self.context.quiet():

@@ -11,10 +11,10 @@ from ourgan._core.errors import OurganError
 from ourgan.config import SIZES
 from ourgan.explorer.state.export import Cancelled, Render, free_path, safe_name
 from ourgan.explorer.widgets.base import (
-    DESCRIBED,
     ExplorerContext,
     Panel,
     button,
+    control,
     on_change,
     report_errors,
     row,
@@ -29,19 +29,12 @@ class ExportPanel(Panel):
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
         self.render: Render | None = None
-        self.name = with_class(widgets.Text(value="scene", description="Name", style=DESCRIBED), "name")
-        self.name.layout.width = "220px"
+        self.name = control(widgets.Text, "Name", "name", "220px", value="scene")
         on_change(self.name, lambda _: self.sync())
-        self.code = with_class(
-            widgets.Textarea(description="As code", style=DESCRIBED, rows=4, layout={"width": "100%"}),
-            "code",
-        )
+        self.code = control(widgets.Textarea, "As code", "code", "100%", rows=4)
         png = button("Save PNG", "save-png", self._save_png)
         scene = button("Save JSON", "save-json", self._save_json)
-        self.size = with_class(
-            widgets.Dropdown(options=list(SIZES), value="4k", description="Size", style=DESCRIBED), "size"
-        )
-        self.size.layout.width = "120px"
+        self.size = control(widgets.Dropdown, "Size", "size", "120px", options=list(SIZES), value="4k")
         self.start = button("Render", "render", self._render)
         self.stop = button("Cancel", "cancel", self._cancel)
         self.stop.disabled = True

@@ -9,11 +9,11 @@ import ipywidgets as widgets
 from ourgan.config import SIZES
 from ourgan.explorer.state.seam_lab import HEIGHT, MAX_OVERLAP, TILES, WIDTH, SeamLab, Seams
 from ourgan.explorer.widgets.base import (
-    DESCRIBED,
     ExplorerContext,
     Panel,
     Picture,
     button,
+    control,
     on_change,
     report_errors,
     row,
@@ -35,10 +35,7 @@ class SeamPanel(Panel):
         session = self.session
         self.lab = SeamLab(lambda: session.model.network(2)[0])
         width, height = session.own_width, session.height
-        self.tile = with_class(
-            widgets.Dropdown(options=TILES, value=64, description="Tile", style=DESCRIBED), "tile"
-        )
-        self.tile.layout.width = "110px"
+        self.tile = control(widgets.Dropdown, "Tile", "tile", "110px", options=TILES, value=64)
         self.overlap = self._slider("Overlap α", "overlap", MAX_OVERLAP, 10)
         self.corner = (
             self._slider("x of the strip", "place-x", max(0, width - WIDTH), max(0, width - WIDTH) // 2),
@@ -55,12 +52,11 @@ class SeamPanel(Panel):
         self.fill(intro, row(self.tile, self.overlap), row(*self.corner, start), self.number, self.picture)
 
     def _slider(self, text: str, name: str, largest: int, value: int) -> widgets.IntSlider:
-        slider = widgets.IntSlider(
-            value=value, min=0, max=largest, description=text, continuous_update=False, style=DESCRIBED,
-            layout={"width": "250px"},
-        )  # fmt: skip
+        slider = control(
+            widgets.IntSlider, text, name, "250px", value=value, min=0, max=largest, continuous_update=False
+        )
         on_change(slider, lambda _: self._measure())
-        return with_class(slider, name)
+        return slider
 
     @report_errors
     def _measure(self) -> None:
@@ -101,11 +97,7 @@ class ZoomPanel(Panel):
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
         self.view: Any = None
-        self.size = with_class(
-            widgets.Dropdown(options=list(SIZES), value="16k", description="Size", style=DESCRIBED),
-            "zoom-size",
-        )
-        self.size.layout.width = "120px"
+        self.size = control(widgets.Dropdown, "Size", "zoom-size", "120px", options=list(SIZES), value="16k")
         self.frame = with_class(widgets.VBox(), "zoom")
         look = button("Look into this scene", "zoom-open", self._open)
         self.fill(widgets.HTML(ZOOM_HELP), row(self.size, look), self.frame)

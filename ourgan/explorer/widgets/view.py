@@ -12,12 +12,12 @@ import ipywidgets as widgets
 from ourgan.explorer.state.scene import MAX_SEED, Scene
 from ourgan.explorer.state.session import Session
 from ourgan.explorer.widgets.base import (
-    DESCRIBED,
     ExplorerContext,
     Panel,
     Picture,
     Sheet,
     button,
+    control,
     on_change,
     report_errors,
     row,
@@ -36,12 +36,7 @@ class View(Panel):
         super().__init__(context)
         self.picture = with_class(Picture(), "picture")
         self.busy = with_class(widgets.HTML(), "busy")
-        self.seed = with_class(
-            widgets.BoundedIntText(
-                min=0, max=MAX_SEED, description="Seed", style=DESCRIBED, layout={"width": "160px"}
-            ),
-            "seed",
-        )
+        self.seed = control(widgets.BoundedIntText, "Seed", "seed", "160px", min=0, max=MAX_SEED)
         on_change(self.seed, self._set_seed)
         another = button("Another scene", "draw", self._another)
         self.undo = button("Undo", "undo", self._undo)
@@ -120,18 +115,11 @@ class Gallery(Panel):
         self.number = 0
         self.scenes: list[Scene] = []
         self._requested: tuple[object, ...] | None = None
-        self.which = with_class(
-            widgets.Dropdown(options=list(KINDS), description="Show", style=DESCRIBED), "which"
-        )
-        self.which.layout.width = "200px"
+        self.which = control(widgets.Dropdown, "Show", "which", "200px", options=list(KINDS))
         last = len(self.session.model.generator.sizes) - 1
-        self.scale = with_class(
-            widgets.BoundedIntText(
-                value=1, min=1, max=last, description="fresh from stage", style=DESCRIBED,
-                layout={"width": "170px"},
-            ),
-            "like-stage",
-        )  # fmt: skip
+        self.scale = control(
+            widgets.BoundedIntText, "fresh from stage", "like-stage", "170px", value=1, min=1, max=last
+        )
         self.page = widgets.Label()
         self.sheet = with_class(Sheet(layout={"width": "100%"}), "gallery")
         on_change(self.which, lambda _: self._turn_to(0))
