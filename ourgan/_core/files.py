@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their checksums."""
+"""Files that are either whole or absent, their checksums, and where caches are kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from ourgan._core.errors import OurganError
 
@@ -95,6 +97,14 @@ def clean_partial(directory: str | os.PathLike[str]) -> None:
     """Remove what a killed process left half-written in `directory`."""
     for left_over in Path(directory).glob(f"{PARTIAL}*"):
         left_over.unlink(missing_ok=True)
+
+
+def cache_directory() -> Path:
+    """Return this user's cache directory of the package; it may not exist yet.
+
+    On Linux it is `$XDG_CACHE_HOME/ourgan`, else `~/.cache/ourgan`; elsewhere where the system keeps caches.
+    """
+    return platformdirs.user_cache_path("ourgan", appauthor=False)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

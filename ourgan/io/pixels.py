@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageCms, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
@@ -181,3 +182,12 @@ def _fit_captions(captions: Sequence[str], width: int) -> tuple[list[str], Any, 
 def digest(image: Tensor) -> str:
     """Return the SHA-256 of an image's values as float32: its identity in records and caches."""
     return hashlib.sha256(image.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Return an ICC profile of sRGB, the same bytes at every call and on every day."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # Bytes 24 to 36 of the header are the moment of making, which would change every file we write.
+    profile[24:36] = bytes.fromhex("07e6 0001 0001 0000 0000 0000")
+    return bytes(profile)

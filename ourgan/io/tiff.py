@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ourgan.io.colour import srgb_profile
+from ourgan.io.pixels import srgb_profile
 
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int]

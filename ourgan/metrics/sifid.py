@@ -27,9 +27,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ourgan import weights
-from ourgan._core.caches import cache_directory
 from ourgan._core.errors import OurganError
-from ourgan._core.files import atomic_path
+from ourgan._core.files import atomic_path, cache_directory
 from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance
 from ourgan.metrics.lpips import MetricUnavailable
 from ourgan.metrics.streaming_features import Block, in_bands, perceptual_blocks

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core import files
-from ourgan._core.caches import cache_directory
 from ourgan._core.errors import OurganError
+from ourgan._core.files import cache_directory
 from ourgan.io.pixels import digest
 from ourgan.upscale.receptive_field import effective, theoretical
 from ourgan.upscale.schedule import Network

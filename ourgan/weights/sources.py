@@ -15,13 +15,13 @@ from torch import Tensor
 from ourgan._core.files import sha256
 from ourgan.hub.client import COMMIT, PATIENCE, SHA256, TRIES, HubUnreachable, ask, first_line, hub_cache
 from ourgan.weights.checks import Weights, check, logger, read_tensors
-from ourgan.weights.convert import flax, ncnn
+from ourgan.weights.convert import read_rrdbnet, read_vgg16
 from ourgan.weights.registry import Released, WeightsError
 
 # The formats of packages: their names in words, and their readers.
 FORMATS: dict[str, tuple[str, Callable[..., dict[str, Tensor]]]] = {
-    "ncnn": ("float16 ncnn file", ncnn.read_rrdbnet),
-    "flax": ("Flax checkpoint", flax.read_vgg16),
+    "ncnn": ("float16 ncnn file", read_rrdbnet),
+    "flax": ("Flax checkpoint", read_vgg16),
 }
 _out_of_reach: dict[str, str] = {}  # endpoint -> why, for the life of the process
 

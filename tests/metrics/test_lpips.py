@@ -19,7 +19,7 @@ from torchvision.models import vgg16
 from ourgan import weights
 from ourgan.metrics.lpips import MetricUnavailable, lpips, lpips_network, psnr, st_lpips
 from ourgan.models.feature_nets import shift_tolerant
-from ourgan.weights.convert.flax import read_vgg16
+from ourgan.weights.convert import read_vgg16
 
 Photo = Callable[..., Tensor]
 

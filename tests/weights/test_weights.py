@@ -18,9 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ourgan import weights
-from ourgan.weights import Package, Released, WeightsError
+from ourgan.weights import Package, Released, WeightsError, convert
 from ourgan.weights.checks import build
-from ourgan.weights.convert import ncnn
 from ourgan.weights.registry import parse
 
 PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
@@ -97,8 +96,8 @@ def test_converter_refuses_another_network(
     assert found in text
     changed = tmp_path / "changed.param"
     changed.write_text(text.replace(found, replacement, 1))
-    with pytest.raises(ncnn.NcnnError, match=complaint):
-        ncnn.read_rrdbnet(changed, binary)
+    with pytest.raises(convert.NcnnError, match=complaint):
+        convert.read_rrdbnet(changed, binary)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +114,8 @@ def test_converter_consumes_every_byte(change: object, complaint: str, tmp_path:
     param, binary = packaged_pair()
     changed = tmp_path / "changed.bin"
     changed.write_bytes(change(binary.read_bytes()))
-    with pytest.raises(ncnn.NcnnError, match=complaint):
-        ncnn.read_rrdbnet(param, changed)
+    with pytest.raises(convert.NcnnError, match=complaint):
+        convert.read_rrdbnet(param, changed)
 
 
 def packaged_pair() -> tuple[Path, Path]:

