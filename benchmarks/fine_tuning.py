@@ -2,10 +2,10 @@
 
     python benchmarks/fine_tuning.py --work runs/fine-tuning [--profile cpu]
 
-Each network learns from the left two thirds of a photo and is judged on its right third: two photos at steps
-2 and 3, one of them at step 3 again with noise, and the two other photos at step 3. Interrupted, it goes on
-where it was: trainings resume, and what has been judged is kept in --work. About four minutes a training on
-two cores with the cpu profile.
+Each network learns from the left two thirds of a photo and is evaluated on its right third: two photos at
+steps 2 and 3, one of them at step 3 again with noise, and the two other photos at step 3. Interrupted, it
+goes on where it was: trainings resume, and what has been measured is kept in --work. About four minutes a
+training on two cores with the cpu profile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from typing import Any
 from ourgan import read_image
 from ourgan._core import files, provenance
 from ourgan._core.devices import best_device, compute_dtype
-from ourgan.benchmark.holdout import bicubic_upscaler, judge, judged_pairs, network_upscaler, split_photo
+from ourgan.benchmark.holdout import (
+    bicubic_upscaler,
+    evaluate_upscaler,
+    holdout_pairs,
+    network_upscaler,
+    split_photo,
+)
 from ourgan.config import Profile, load_profile
 from ourgan.training.finetune import finetune
 from ourgan.upscale.upscaler import starting_network
@@ -35,20 +41,21 @@ CASES = [
 
 
 def measure(photo_name: str, step: int, noise_std: float, profile: Profile, run: Path) -> dict[str, Any]:
-    """Train one network and judge it beside bicubic and pre-trained."""
-    learned, judged = split_photo(read_image(PHOTOS / f"{photo_name}.jpg"), step)
+    """Train one network and evaluate it beside bicubic and pre-trained."""
+    learned, held_out = split_photo(read_image(PHOTOS / f"{photo_name}.jpg"), step)
     settings = dataclasses.replace(profile.super_resolution, noise_std=noise_std)
     config, device = profile.training(settings.backbone), best_device()
     network, facts = finetune(learned, settings, config, run, resume=True, device=device, title=run.name)
     start, _ = starting_network(settings)
-    pairs, dtype = judged_pairs(judged), compute_dtype(config.dtype, device)
+    pairs, dtype = holdout_pairs(held_out), compute_dtype(config.dtype, device)
     upscalers = {
         "bicubic": bicubic_upscaler,
         "pre-trained": network_upscaler(start.to(device), dtype),
         "fine-tuned": network_upscaler(network, dtype),
     }
     found = {
-        name: dataclasses.asdict(judge(upscaler, pairs, noise_std)) for name, upscaler in upscalers.items()
+        name: dataclasses.asdict(evaluate_upscaler(upscaler, pairs, noise_std))
+        for name, upscaler in upscalers.items()
     }
     return {
         "photo": photo_name,

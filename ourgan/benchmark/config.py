@@ -12,11 +12,11 @@ from typing import Any
 from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import nearest, one_of, to_dict
-from ourgan.benchmark.photo_sets import Photograph, PhotoSet, load_set, verified
+from ourgan.benchmark.photo_sets import Photograph, PhotoSet, load_set, verify
 from ourgan.benchmark.samples import (
     SMOKE,
     Model,
-    Scenes,
+    SampleSource,
     check_generators,
     open_models,
     parse_samples,
@@ -64,16 +64,16 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
-    """A plan that can be carried out.
+class Preflight:
+    """A plan that was found to be feasible.
 
     Attributes:
         out: absolute, and this benchmark's own.
         photo_set: the manifest.
-        photos: the files of its photos, seen to be the right ones.
+        photos: the files of its photos, verified.
         profile: a name or an absolute path; "" for none.
-        given: models named by the plan.
-        from_folders: what the folders of samples hold, by photo and generator.
+        models: those named by the plan.
+        sources: what the folders of samples hold, by photo and generator.
         without_weights: backbones that cannot be had, and why.
     """
 
@@ -82,13 +82,13 @@ class Checked:
     photo_set: PhotoSet
     photos: dict[Photograph, Path]
     profile: str
-    given: list[Model]
-    from_folders: dict[tuple[Photograph, str], Scenes]
+    models: list[Model]
+    sources: dict[tuple[Photograph, str], SampleSource]
     without_weights: dict[str, str]
 
 
-def check(plan: Plan) -> Checked:
-    """Look at everything; raises OurganError with one line for the first thing that cannot be."""
+def check_plan(plan: Plan) -> Preflight:
+    """Look at everything before any work. Raises OurganError for the first thing that cannot be."""
     check_generators(plan.generators)
     for backbone in plan.backbones:
         one_of("backbone", backbone, BACKBONES)
@@ -98,38 +98,38 @@ def check(plan: Plan) -> Checked:
         raise OurganError(f"seeds {plan.seeds}: metrics over pairs need 2 or more; the paper has 50")
     profile = _profile(plan)
     photo_set = load_set(plan.photos)
-    photos = dict(zip(photo_set.scenery, (path.resolve() for path in verified(photo_set)), strict=True))
+    photos = {photo: path.resolve() for photo, path in verify(photo_set).items()}
     folders = parse_samples(plan.samples)
-    given = open_models(plan.models)
-    if twice := folders.keys() & {*plan.generators, *(model.generator for model in given)}:
+    models = open_models(plan.models)
+    if twice := folders.keys() & {*plan.generators, *(model.generator for model in models)}:
         name = min(twice)
         raise OurganError(f"{name} is both a model and a folder: name the folder otherwise, {name}-official")
-    checked = Checked(
+    preflight = Preflight(
         plan=plan,
         out=plan.out.resolve(),
         photo_set=photo_set,
         photos=photos,
         profile=profile,
-        given=given,
-        from_folders=_from_folders(folders, list(photos), plan.seeds),
+        models=models,
+        sources=_open_folders(folders, list(photos), plan.seeds),
         without_weights=_without_weights(plan.backbones),
     )
-    _take_directory(checked)
-    return checked
+    _take_directory(preflight)
+    return preflight
 
 
-def identity(checked: Checked) -> dict[str, Any]:
-    """What all results in one directory have in common."""
+def common_settings(preflight: Preflight) -> dict[str, Any]:
+    """Return what all results in one directory have in common, in plain JSON values."""
     return {
-        "photos": {photo.name: photo.sha256 for photo in checked.photos},
-        "size": checked.plan.size,
-        "profile": to_dict(load_profile(checked.profile)) if checked.profile else None,
+        "photos": {photo.name: photo.sha256 for photo in preflight.photos},
+        "size": preflight.plan.size,
+        "profile": to_dict(load_profile(preflight.profile)) if preflight.profile else None,
     }
 
 
 @functools.cache
 def released_weights(backbone: str, weights: str) -> str:
-    """Sha256 of what a step without weights of its own uses. Raises OurganError if they cannot be had."""
+    """Return the sha256 of what a step without weights of its own uses; OurganError if there is none."""
     return starting_network(SuperResolutionConfig(backbone=backbone, weights=weights))[1].sha256
 
 
@@ -146,25 +146,25 @@ def _profile(plan: Plan) -> str:
     return str(Path(name).resolve()) if name.endswith(".toml") else name
 
 
-def _from_folders(
+def _open_folders(
     folders: dict[str, Path], photos: Sequence[Photograph], count: int
-) -> dict[tuple[Photograph, str], Scenes]:
-    found = {}
+) -> dict[tuple[Photograph, str], SampleSource]:
+    sources = {}
     for name, folder in folders.items():
         for photo in photos:
             pictures = sample_pictures(folder, photo, len(photos) == 1, count)
             if pictures:
-                found[photo, name] = Scenes(name, pictures=pictures)
-        if not any(of == name for _, of in found):
+                sources[photo, name] = SampleSource(name, pictures=pictures)
+        if not any(of == name for _, of in sources):
             where = "is no directory" if not folder.is_dir() else "holds no pictures of these photos"
             raise OurganError(
                 f"--samples {name}={folder}: {where}; they belong into {folder / photos[0].name}"
             )
-    return found
+    return sources
 
 
 def _without_weights(backbones: Sequence[str]) -> dict[str, str]:
-    """Backbones whose released weights cannot be had. Raises OurganError if that is all of them."""
+    """Return the backbones whose released weights cannot be had. Raises OurganError if all are."""
     missing = {}
     for backbone in backbones:
         try:
@@ -176,9 +176,9 @@ def _without_weights(backbones: Sequence[str]) -> dict[str, str]:
     return missing
 
 
-def _take_directory(checked: Checked) -> None:
-    """Make the output directory, or see that it was begun with the same settings."""
-    out, wanted = checked.out, json.loads(json.dumps(identity(checked)))
+def _take_directory(preflight: Preflight) -> None:
+    """Make the output directory, or refuse one that was begun with other settings."""
+    out, wanted = preflight.out, json.loads(json.dumps(common_settings(preflight)))
     try:
         begun = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:

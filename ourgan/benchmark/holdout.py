@@ -1,11 +1,13 @@
-"""Does fine-tuning help? A photo learned on its left two thirds, judged on the right third it never saw."""
+"""Does fine-tuning help? A photo learned on its left two thirds, evaluated on the right third."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,37 +23,48 @@ CROPS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
-    """Means over crops. `lpips` is None where its network cannot be had.
+class HoldoutScores:
+    """Means over crops.
 
-    `variety`: mean absolute difference, in levels of 255, of two pictures of the same LR image with
-    different noise: what z of Eq. 4 is for. 0 without noise.
+    Attributes:
+        psnr: in dB.
+        st_lpips: lower is better.
+        lpips: likewise; None where its network cannot be had.
+        sample_difference: mean absolute difference, in 8-bit levels, of two pictures of one LR image with
+            different noise: what z of Eq. 4 is for. 0 without noise.
     """
 
     psnr: float
     st_lpips: float
     lpips: float | None
-    variety: float
+    sample_difference: float
 
 
-def split_photo(photo: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """The photo (3, H, W) at the size of a step, as its left two thirds and its right third."""
+def split_photo(
+    photo: Float[Tensor, "3 h w"], step: int
+) -> tuple[Float[Tensor, "3 h2 left"], Float[Tensor, "3 h2 right"]]:
+    """Return the left two thirds and the right third of a photo in [0, 1], at the size of a step."""
     photo = photo_of_step(photo, step)
     cut = photo.shape[2] * 2 // 3 // 32 * 32
     return photo[:, :, :cut], photo[:, :, cut:]
 
 
-def judged_pairs(judged: Tensor, side: int = CROP_SIDE) -> list[Pair]:
-    """LR and HR crops of an image, evenly from top to bottom and from left to right, without noise."""
-    height, width = (size // SCALE * SCALE for size in judged.shape[1:])
-    low = bicubic_downscale(judged[:, :height, :width])
+def holdout_pairs(image: Float[Tensor, "3 h w"], side: int = CROP_SIDE) -> list[Pair]:
+    """Return LR and HR crops of an image in [0, 1], evenly from top to bottom and from left to right.
+
+    Args:
+        image: what the network has not learned from.
+        side: of the HR crops, in pixels; less where the image is smaller.
+    """
+    height, width = (size // SCALE * SCALE for size in image.shape[1:])
+    lr = bicubic_downscale(image[:, :height, :width])
     side = min(side, height, width) // SCALE * SCALE
     pairs = []
     for number in range(CROPS):
         top = (height - side) * number // (CROPS - 1) // SCALE * SCALE
         left = (width - side) * (0, 2, 1, 2)[number] // 2 // SCALE * SCALE
-        small = low[:, top // SCALE :, left // SCALE :][:, : side // SCALE, : side // SCALE]
-        pairs.append((small, judged[:, top : top + side, left : left + side]))
+        small = lr[:, top // SCALE :, left // SCALE :][:, : side // SCALE, : side // SCALE]
+        pairs.append((small, image[:, top : top + side, left : left + side]))
     return pairs
 
 
@@ -65,37 +78,47 @@ def most_textured(pairs: Sequence[Pair], count: int, side: int = 192) -> list[Pa
     return sorted(pairs, key=change, reverse=True)[:count]
 
 
-def judge(upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std: float = 0.0) -> Judgement:
-    """Judge an upscaler, (3, h, w) to (3, 4h, 4w), by pairs; the LR side gets noise as in synthesis."""
-    found: list[tuple[float, float, float | None, float]] = []
-    for number, (low, high) in enumerate(pairs):
-        made = upscaler(with_noise(low, noise_std, stream(1, number)))
+def evaluate_upscaler(
+    upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std: float = 0.0
+) -> HoldoutScores:
+    """Compare what an upscaler makes of LR images with the HR images that belong to them.
+
+    Args:
+        upscaler: from (3, h, w) to (3, 4h, 4w), in [0, 1].
+        pairs: LR and HR, as of `holdout_pairs`.
+        noise_std: of the noise that the LR side gets, as in synthesis (z of Eq. 4).
+    """
+    scores = []
+    for number, (lr, hr) in enumerate(pairs):
+        sr = upscaler(with_noise(lr, noise_std, stream(1, number)))
         # Without noise there is nothing to draw twice.
-        other = upscaler(with_noise(low, noise_std, stream(2, number))) if noise_std else made
-        variety = float((made - other).abs().mean()) * 255
-        found.append((psnr(made, high), st_lpips(made, high), _lpips(made, high), variety))
-    ratios, shift_tolerant, plain, varieties = zip(*found, strict=True)
+        other = upscaler(with_noise(lr, noise_std, stream(2, number))) if noise_std else sr
+        difference = float((sr - other).abs().mean()) * 255
+        scores.append((psnr(sr, hr), st_lpips(sr, hr), _lpips(sr, hr), difference))
+    ratios, shift_tolerant, plain, differences = zip(*scores, strict=True)
     known = [value for value in plain if value is not None]
-    return Judgement(_mean(ratios), _mean(shift_tolerant), _mean(known) if known else None, _mean(varieties))
+    return HoldoutScores(
+        fmean(ratios), fmean(shift_tolerant), fmean(known) if known else None, fmean(differences)
+    )
 
 
 def network_upscaler(network: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """`network` as an upscaler of one image in [0, 1]: convolutions in `dtype`, float32 on the CPU back."""
+    """Return `network` as an upscaler of one image in [0, 1], convolving in `dtype`, returning float32."""
     parameter = next(network.parameters())
 
     @torch.no_grad()
-    def upscaler(low: Tensor) -> Tensor:
-        batch = low[None].to(parameter).contiguous(memory_format=torch.channels_last)
+    def upscaler(lr: Tensor) -> Tensor:
+        batch = lr[None].to(parameter).contiguous(memory_format=torch.channels_last)
         with autocast(parameter.device, dtype):
-            made: Tensor = network(batch)[0]
-        return made.float().clamp(0, 1).cpu()
+            sr: Tensor = network(batch)[0]
+        return sr.float().clamp(0, 1).cpu()
 
     return upscaler
 
 
-def bicubic_upscaler(low: Tensor) -> Tensor:
-    """What needs no network: bicubic interpolation, (3, h, w) to (3, 4h, 4w)."""
-    return F.interpolate(low[None], scale_factor=SCALE, mode="bicubic")[0].clamp(0, 1)
+def bicubic_upscaler(lr: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 4*h 4*w"]:
+    """Return an image in [0, 1] enlarged by bicubic interpolation, which needs no network."""
+    return F.interpolate(lr[None], scale_factor=SCALE, mode="bicubic")[0].clamp(0, 1)
 
 
 def _lpips(first: Tensor, second: Tensor) -> float | None:
@@ -103,7 +126,3 @@ def _lpips(first: Tensor, second: Tensor) -> float | None:
         return lpips(first, second)
     except MetricUnavailable:
         return None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -1,97 +1,163 @@
-"""From pictures to single results: which are there, and the jobs that make the others."""
+"""What workers do for the benchmark, and the files that hold its single results; see `ourgan.cluster`.
+
+Arguments of jobs are plain JSON values, and each function leaves its outputs whole or not at all, with the
+same bytes whichever worker ran it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ourgan.benchmark.cache import cell_path, read_cell
-from ourgan.benchmark.config import Checked
-from ourgan.benchmark.table import Group
-from ourgan.cluster import Job
-from ourgan.metrics.registry import Metric
+from filelock import FileLock
+from torch import Tensor
 
-WORK = "ourgan.benchmark.work"
+from ourgan._core import files
+from ourgan._core.devices import best_device
+from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import from_dict
+from ourgan.config import SIZES, SuperResolutionConfig, load_profile
+from ourgan.io.model_dir import ModelMetadata, read_model
+from ourgan.io.pixels import write_image
+from ourgan.io.read import read_image
+from ourgan.metrics.registry import find_metric
+from ourgan.pipeline import OurGAN
+from ourgan.training.train import train_model
+from ourgan.upscale.upscaler import Enlarger
+
+TRAINED = "trained.json"  # the last file of a training that is complete
+
+
+def hash_inputs(value: Any) -> str:
+    """Return 40 hexadecimal digits for plain JSON values; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:40]
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture to be measured: its file, what it is known by, and the job that makes it."""
+class Result:
+    """One number, or one for each picture, in a file whose name is the hash of its inputs.
 
-    path: Path
-    key: str
-    job: Job
+    Attributes:
+        directory: of all results.
+        inputs: what it is the result of: "metric" and its "version", photo and pictures.
+    """
 
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One result: the file it lies in, and what it is the result of."""
-
-    path: Path
+    directory: str
     inputs: dict[str, Any]
 
-    def argument(self) -> dict[str, Any]:
-        """The same in JSON values, for a job."""
-        return {"path": str(self.path), "inputs": self.inputs}
+    @property
+    def path(self) -> Path:
+        """Where it lies or will lie."""
+        return Path(self.directory) / f"{hash_inputs(self.inputs)}.json"
+
+    def write(self, value: float | list[float]) -> None:
+        """Write it atomically. The same inputs give the same bytes: no time, no machine in it."""
+        files.write_json(self.path, {"inputs": self.inputs, "value": value})
+
+    def read(self) -> list[float]:
+        """Return it. Raises OurganError for a file of another content."""
+        path = self.path
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            value, inputs = content["value"], content["inputs"]
+            values = [float(each) for each in (value if isinstance(value, list) else [value])]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OurganError(
+                f"{path}: damaged ({type(error).__name__}); remove it, and it is made again"
+            ) from None
+        if inputs != self.inputs:
+            raise OurganError(f"{path}: holds the result of other inputs; remove it, and it is made again")
+        return values
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """Results that are made together: of one `picture` of a photo, or, if that is None, of all `pictures`."""
-
-    group: Group
-    photo: str
-    picture: Picture | None
-    pictures: Sequence[Picture]
-    cells: Sequence[Cell]
-
-    def jobs(self) -> list[Job]:
-        """What is missing."""
-        missing = [cell for cell in self.cells if not cell.path.exists()]
-        if not missing:
-            return []
-        outputs = tuple(str(cell.path) for cell in missing)
-        if self.picture is None:
-            reads = [str(picture.path) for picture in self.pictures]
-            arguments: dict[str, Any] = {"pictures": reads, "cell": missing[0].argument()}
-            return [Job(f"{WORK}:measure_pairs", arguments, tuple(reads), outputs)]
-        picture = str(self.picture.path)
-        arguments = {"photo": self.photo, "picture": picture, "cells": [cell.argument() for cell in missing]}
-        return [Job(f"{WORK}:measure_picture", arguments, (self.photo, picture), outputs)]
-
-    def read(self) -> None:
-        """Put the results into the group."""
-        for cell in self.cells:
-            self.group.values.setdefault(cell.inputs["metric"], []).extend(read_cell(cell.path))
+def train(photo: str, out: str, profile: str, generator: str, seed: int, credit: str) -> None:
+    """Learn step 1 of a photo into the directory `out`; goes on with what a killed run left there."""
+    with _alone(out) as done:
+        if not done:
+            settings = load_profile(profile)
+            options: dict[str, Any] = {"steps": (1,), "generator": generator, "credit": credit}
+            train_model(Path(photo), Path(out), settings, seed=seed, resume=True, **options)
+            files.write_json(Path(out) / TRAINED, {"profile": profile, "generator": generator, "seed": seed})
 
 
-def measurements(
-    checked: Checked, group: Group, pictures: Sequence[Picture], known: Sequence[Metric]
-) -> list[Measurement]:
-    """All results of a group: for each picture those of pictures, then each of their pairs."""
-    photo, path = next(item for item in checked.photos.items() if item[0].name == group.photo)
-    group.count = len(pictures)
+def fine_tune(
+    photo: str, out: str, profile: str, model: str, backbone: str, steps: Sequence[int], seed: int
+) -> None:
+    """Fine-tune `steps` on a photo, beside a copy of the step 1 of `model`, in the directory `out`."""
+    with _alone(out) as done:
+        if not done:
+            if not (Path(out) / "config.json").exists():
+                copy = OurGAN.from_pretrained(model)
+                copy.steps = {}
+                copy.save_pretrained(out)
+            settings = load_profile(profile)
+            options: dict[str, Any] = {"steps": steps, "backbone": backbone}
+            train_model(Path(photo), Path(out), settings, seed=seed, resume=True, **options)
+            files.write_json(Path(out) / TRAINED, {"profile": profile, "backbone": backbone, "seed": seed})
 
-    def cell(metric: Metric, **of: Any) -> Cell:
-        inputs = {"metric": metric.name, "version": metric.version, **of}
-        return Cell(cell_path(checked.out / "cells", inputs), inputs)
 
-    keys = [picture.key for picture in pictures]
-    single = [metric for metric in known if metric.of_picture is not None]
-    made = [
-        Measurement(
-            group,
-            str(path),
-            picture,
-            pictures,
-            [cell(metric, photo=photo.sha256, picture=picture.key) for metric in single],
-        )
-        for picture in pictures
-    ]
-    return made + [
-        Measurement(group, str(path), None, pictures, [cell(metric, pictures=keys)])
-        for metric in known
-        if metric.of_pairs is not None
-    ]
+def draw(
+    out: str,
+    model: str,
+    picture: str,
+    seed: int,
+    size: str,
+    width: int | None,
+    fine_tuned: str,
+    super_resolution: dict[str, Any],
+) -> None:
+    """Write one picture, a PNG: step 1 by `model`, or the file `picture`; then steps 2 and on.
+
+    `fine_tuned`: the model directory whose own weights of these steps are used, "" for released ones.
+    """
+    image = OurGAN.from_pretrained(model).sample(seed, width=width) if model else read_image(picture)
+    steps = _enlarger(fine_tuned, json.dumps(super_resolution))
+    for step in range(2, SIZES[size] + 2):
+        image = steps.step(image, seed, step, method="auto", progress=False)
+    write_image(out, image)
+
+
+def measure_picture(photo: str, picture: str, results: Sequence[dict[str, Any]]) -> None:
+    """Measure one picture of a photo; `results`: fields of each `Result`, whose "metric" says which."""
+    original, image = _photo(photo), read_image(picture)
+    for result in (Result(**fields) for fields in results):
+        of_picture = find_metric(result.inputs["metric"]).of_picture
+        assert of_picture is not None
+        result.write(of_picture(original, image))
+
+
+def measure_pairs(pictures: Sequence[str], result: dict[str, Any]) -> None:
+    """Measure all pictures of one model against each other; `result`: fields of a `Result`."""
+    of_pairs = find_metric(result["inputs"]["metric"]).of_pairs
+    assert of_pairs is not None
+    Result(**result).write(of_pairs([Path(picture) for picture in pictures]))
+
+
+@contextlib.contextmanager
+def _alone(out: str) -> Iterator[bool]:
+    """Keep other workers from a directory that is trained in; yield whether that is done already.
+
+    A cluster may start a job again while the worker it takes for lost still runs.
+    """
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{out}.lock"):
+        yield (Path(out) / TRAINED).exists()
+
+
+@functools.lru_cache(maxsize=1)
+def _enlarger(directory: str, super_resolution: str) -> Enlarger:
+    """Return what upscales; kept for the next picture, since most have the same."""
+    settings = from_dict(SuperResolutionConfig, json.loads(super_resolution), "the job")
+    steps = read_model(Path(directory)).steps if directory else {}
+    return Enlarger(settings, steps, Path(directory) if directory else None, best_device(), ModelMetadata())
+
+
+@functools.lru_cache(maxsize=1)
+def _photo(path: str) -> Tensor:
+    return read_image(path)

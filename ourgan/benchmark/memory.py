@@ -10,20 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ourgan.benchmark import paper
-from ourgan.benchmark.memory_probe import Measured, measure_synthesis, measure_training
+from ourgan.benchmark.memory_probe import Measured
 from ourgan.config import load_profile
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.upscale.upscaler import NETWORKS
-
-__all__ = [
-    "Measured",
-    "Theory",
-    "measure_synthesis",
-    "measure_training",
-    "synthesis_theory",
-    "table_2",
-    "training_theory",
-]
 
 GB = 1e9
 FLOAT = 4  # bytes: theory counts float32
@@ -43,57 +33,72 @@ class Theory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Parameters, features and gradients together."""
         return self.parameters + self.features + self.gradients
 
 
 def training_theory(backbone: str, profile: str = "paper-4k") -> Theory:
-    """Parameters, feature values and gradients of step 2 or 3, generator and discriminator together.
+    """Count parameters, feature values and gradients of step 2 or 3, generator and discriminator together.
 
-    Features are the outputs of all layers for one batch of `profile`; each of them, and each parameter, has
-    a gradient. The paper says neither which network nor whether features' gradients are meant.
+    Features are the outputs of all layers for one batch; each of them, and each parameter, has a gradient.
+    The paper says neither which network nor whether features' gradients are meant.
+
+    Args:
+        backbone: "esrgan" or "swinir".
+        profile: whose batches are counted.
     """
     config = load_profile(profile).training(backbone)
     vgg = backbone == "esrgan"
     width = config.discriminator_channels
-    judge = VGGDiscriminator(width, config.patch) if vgg else UNetDiscriminator(width)
+    discriminator = VGGDiscriminator(width, config.patch) if vgg else UNetDiscriminator(width)
     network = NETWORKS[backbone]()
-    made = _counted(network, SIDE)[0] * (config.patch // 4) ** 2 // SIDE**2
-    features = config.batch_size * (made + _counted(judge, config.patch)[0])
-    parameters = _parameters(network) + _parameters(judge)
+    outputs = _count(network, SIDE)[0] * (config.patch // 4) ** 2 // SIDE**2
+    features = config.batch_size * (outputs + _count(discriminator, config.patch)[0])
+    parameters = _parameters(network) + _parameters(discriminator)
     return Theory(FLOAT * parameters, FLOAT * features, FLOAT * (parameters + features))
 
 
 def synthesis_theory(
     backbone: str, size: str = "4k", *, subregion: tuple[int, int] = SUBREGION, overlap: int = OVERLAP
 ) -> Theory:
-    """Parameters of all super-resolution networks, and input and output of the largest layer (Sec. 4.2).
+    """Count parameters of all networks of steps 2 and on, and the largest layer's in- and output (Sec. 4.2).
 
-    `subregion`: h, w of Eq. 4, `overlap`: its alpha, in LR pixels. With the paper's h and w this is 1.36 GB
-    for SwinIR; printed is 1.35. Step 1 is not counted, as in the paper's 23.4 M parameters.
+    With the paper's h and w this is 1.36 GB for SwinIR; printed is 1.35. Step 1 is not counted, as in the
+    paper's 23.4 M parameters.
+
+    Args:
+        backbone: "esrgan" or "swinir".
+        size: "4k" or "16k".
+        subregion: h, w of Eq. 4, in LR pixels.
+        overlap: alpha of Eq. 4, in LR pixels.
     """
     network = NETWORKS[backbone]()
     height, width = (length + 2 * overlap for length in subregion)
-    largest = _counted(network, SIDE)[1] * height * width // SIDE**2
+    largest = _count(network, SIDE)[1] * height * width // SIDE**2
     return Theory(FLOAT * NETWORKS_AT[size] * _parameters(network), FLOAT * largest, 0)
 
 
 def table_2(
     training: Sequence[Measured] = (), synthesis: Sequence[Measured] = (), size: str = "4k"
 ) -> list[dict[str, Any]]:
-    """Rows of Table 2, the paper's and ours: "model", "training" and "synthesis" in GB, "from".
+    """Return the rows of Table 2, the paper's and ours.
 
-    `training`: measurements of the steps, of which the largest counts; `synthesis`: likewise. For "16k" the
-    paper has one row, in Sec. 4.4. None: not measured.
+    Args:
+        training: measurements of the steps, of which the largest counts.
+        synthesis: likewise.
+        size: "4k" or "16k", for which the paper has one row, in Sec. 4.4.
+
+    Returns:
+        "model", "training" and "synthesis" in GB (None: not measured), "from".
     """
     rows = _paper_rows(size)
     for name, backbone in (("OUR-GAN, ours, ESRGAN", "esrgan"), ("OUR-GAN, ours, SwinIR", "swinir")):
         theory = training_theory(backbone).total, synthesis_theory(backbone, size).total
         rows.append(_row(name, [value / GB for value in theory], "theory, paper-4k profile, float32"))
     measured = _largest(training), _largest(synthesis)
-    said = "; ".join(f"{m.what} on {m.device}" for m in measured if m)
+    what = "; ".join(f"{m.what} on {m.device}" for m in measured if m)
     peaks = [m.peak / GB if m and m.peak else None for m in measured]
-    return [*rows, _row("OUR-GAN, ours", peaks, f"measured: {said}" if said else "not measured")]
+    return [*rows, _row("OUR-GAN, ours", peaks, f"measured: {what}" if what else "not measured")]
 
 
 def _largest(group: Sequence[Measured]) -> Measured | None:
@@ -122,14 +127,14 @@ def _parameters(network: nn.Module) -> int:
 
 
 @torch.no_grad()
-def _counted(network: nn.Module, side: int) -> tuple[int, int]:
-    """For one image of side x side: outputs of all layers, and input and output of the largest; numbers."""
+def _count(network: nn.Module, side: int) -> tuple[int, int]:
+    """Return how many numbers all layers put out for one image, and the largest takes in and puts out."""
     total, largest = 0, 0
 
-    def count(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+    def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total, largest
-        total += made.numel()
-        largest = max(largest, given[0].numel() + made.numel())
+        total += output.numel()
+        largest = max(largest, inputs[0].numel() + output.numel())
 
     for module in network.modules():
         if not list(module.children()):

@@ -1,4 +1,4 @@
-"""Memory of a training or a synthesis, measured: a process of its own that does this and nothing else.
+"""Measures the memory of a training or a synthesis, in a process that does this and nothing else.
 
 `python -m ourgan.benchmark.memory_probe JOB` is that process; JOB is a table in JSON.
 """
@@ -37,7 +37,7 @@ class Measured:
     """Peak bytes of one process, and its time; None for what the machine cannot tell.
 
     Attributes:
-        what: in words.
+        what: the work, in words.
         device: its full name.
         resident: all of the process in main memory (Linux).
         idle: the same before any work, with the libraries loaded.
@@ -56,16 +56,25 @@ class Measured:
 
     @property
     def peak(self) -> int | None:
-        """What stands beside the paper's number: GPU memory, or that of the process where there is no GPU."""
+        """The number to compare with the paper's: GPU memory, or the process's where there is no GPU."""
         return self.resident if self.allocated is None else self.allocated
 
 
 def measure_training(photo: Path, step: int, profile: str = "paper-4k", backbone: str = "esrgan") -> Measured:
-    """Train step 1 for one iteration of every scale, or step 2 to 4 for two, on a photo, and measure it.
+    """Measure training: step 1 for one iteration of every scale, or step 2 to 4 for two.
 
-    Networks are new: memory does not depend on weights. Raises OurganError if the process fails.
+    Networks are new, since memory does not depend on weights.
+
+    Args:
+        photo: its file.
+        step: 1 to 4.
+        profile: whose sizes and batches are used.
+        backbone: of steps 2 to 4.
+
+    Raises:
+        OurganError: The process fails.
     """
-    return _measured("train", photo=str(photo), step=step, profile=profile, backbone=backbone)
+    return _measure("train", photo=str(photo), step=step, profile=profile, backbone=backbone)
 
 
 def measure_synthesis(
@@ -76,16 +85,24 @@ def measure_synthesis(
     width: int | None = None,
     memory_budget: int | None = None,
 ) -> Measured:
-    """Draw a picture with a model, into a file that is thrown away, and measure it.
+    """Measure the synthesis of a picture, into a file that is thrown away.
 
-    The rest is as in `OurGAN.synthesize`. Raises OurganError if the process fails.
+    Args:
+        model: its directory.
+        size: "1k", "4k" or "16k"; this and the rest as for `OurGAN.synthesize`.
+        method: "auto", "stream" or "tile".
+        width: of the scene, in pixels of step 1.
+        memory_budget: in bytes.
+
+    Raises:
+        OurganError: The process fails.
     """
-    return _measured(
+    return _measure(
         "synthesize", model=str(model), size=size, method=method, width=width, memory_budget=memory_budget
     )
 
 
-def _measured(do: str, **job: Any) -> Measured:
+def _measure(do: str, **job: Any) -> Measured:
     command = [sys.executable, "-m", "ourgan.benchmark.memory_probe", json.dumps({"do": do, **job})]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
@@ -97,7 +114,7 @@ def _measured(do: str, **job: Any) -> Measured:
 
 
 def _work(do: str, **job: Any) -> str:
-    """Do a job; return it in words."""
+    """Do a job and return it in words."""
     if do == "train":
         return _train(**job)
     model = OurGAN.from_pretrained(job.pop("model"))
@@ -130,12 +147,12 @@ def _train(photo: str, step: int, profile: str, backbone: str) -> str:
 
 
 def _resident(field: str) -> int | None:
-    """VmRSS or VmHWM of this process in bytes. Not getrusage: its peak begins with the parent's."""
+    """Return VmRSS or VmHWM of this process in bytes. Not getrusage: its peak begins with the parent's."""
     try:
-        found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+        match = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:
         return None
-    return 1024 * int(found[1]) if found else None
+    return 1024 * int(match[1]) if match else None
 
 
 def _main(job: Mapping[str, Any]) -> None:
@@ -144,7 +161,7 @@ def _main(job: Mapping[str, Any]) -> None:
     what = _work(**job)
     seconds = time.monotonic() - started
     free, total = torch.cuda.mem_get_info() if gpu else (0, 0)
-    found = Measured(
+    measured = Measured(
         what=what,
         device=provenance.device_name(best_device()),
         resident=_resident("VmHWM"),
@@ -153,7 +170,7 @@ def _main(job: Mapping[str, Any]) -> None:
         driver=total - free if gpu else None,
         seconds=round(seconds, 2),
     )
-    print(json.dumps(dataclasses.asdict(found)))
+    print(json.dumps(dataclasses.asdict(measured)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""The numbers of the paper's Tables 1 to 4, as printed, each with where it stands."""
+"""The numbers of the paper's Tables 1 to 4, as printed, and what a number of ours says about one of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
 
 GENERATORS = (
     "ourgan",
@@ -17,6 +20,9 @@ GENERATORS = (
 SAMPLES = 50  # of each model, over which Table 4 is averaged
 PROFILE = "paper-4k"  # ours that follows Tables H.1 to H.3
 SIZE = "4k"
+
+ROUNDING = 0.005  # the paper prints two decimals
+DECIDED = 2.0  # standard errors
 
 # Table 1: width x height of each step; the height follows the photo and is the largest there.
 STEPS = {
@@ -67,18 +73,87 @@ _COLUMNS = {
 
 @dataclasses.dataclass(frozen=True)
 class Printed:
-    """A number of the paper and its place: `table` says which table, and which set of photos it is of."""
+    """A number of the paper; `table` says which table it stands in, and which set of photos it is of."""
 
     value: float
     table: str
 
 
 def table_4(photos: str, generator: str, backbone: str, metric: str) -> Printed | None:
-    """An entry of Table 4, or None where it has none.
+    """Return an entry of Table 4, or None where it has none.
 
-    `photos`: "ST4K" or "RAISE"; `metric`: "sifid-5", "sifid-13" (lower is better) or "lpips" (higher is
-    more diverse).
+    Args:
+        photos: "ST4K" or "RAISE".
+        generator: one of GENERATORS.
+        backbone: "esrgan" or "swinir".
+        metric: "sifid-5", "sifid-13" (lower is better) or "lpips" (higher is more diverse).
     """
     column = _COLUMNS.get((backbone, metric))
     row = _TABLE_4.get(photos, {}).get(generator)
     return None if column is None or row is None else Printed(row[column], f"Table 4, {photos}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A mean, the sample standard deviation of the values it is of, and how many those are.
+
+    Attributes:
+        mean, spread, count: `spread` is None where it is not known.
+        degree: 2 where each value is a picture's mean distance to all others. Every picture is then in all
+            the values, and the mean over pairs is about twice as uncertain as it seems (a U-statistic of
+            degree 2).
+    """
+
+    mean: float
+    spread: float | None
+    count: int
+    degree: int = 1
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the mean, if the spread is known."""
+        return None if self.spread is None else self.degree * self.spread / math.sqrt(self.count)
+
+
+def summarize(values: Sequence[float], degree: int = 1) -> Number:
+    """Return the mean and spread of values; one value has none, nor has the one distance of two pictures."""
+    spread = statistics.stdev(values) if len(values) > degree else None
+    return Number(statistics.fmean(values), spread, len(values), degree)
+
+
+def compare_with_paper(ours: Number, printed: float, reasons: Sequence[str]) -> str:
+    """Return "reproduced", "within x %", "differs by x %", or "not comparable: ..." if there are `reasons`.
+
+    Reproduced: the difference is no more than the paper's rounding or twice our standard error.
+    """
+    if reasons:
+        return f"not comparable: {'; '.join(reasons)}"
+    distance = abs(ours.mean - printed)
+    if distance <= max(ROUNDING, DECIDED * (ours.error or 0.0)) * (1 + 1e-9):
+        return "reproduced"
+    percent = 100 * distance / abs(printed)
+    return f"within {math.ceil(percent)} %" if percent <= 25 else f"differs by {percent:.0f} %"
+
+
+def subtract(ours: Sequence[Number], others: Sequence[Number]) -> Number:
+    """Return ours minus theirs over the same photos, in the same order.
+
+    The error is that of the differences over several photos; on one photo that of its samples, if known.
+    """
+    result = summarize([a.mean - b.mean for a, b in zip(ours, others, strict=True)])
+    if len(ours) > 1:
+        return result
+    errors = (ours[0].error, others[0].error)
+    if errors[0] is None or errors[1] is None:
+        return result
+    return Number(result.mean, math.hypot(errors[0], errors[1]), 1)
+
+
+def compare_order(ours: Number, printed: float) -> str:
+    """Return whether a difference of ours has the sign of the paper's, `printed`, which is not 0."""
+    same = (ours.mean < 0) == (printed < 0)
+    if ours.error is None:
+        return f"{'as in the paper' if same else 'the other way round'}, on one photo, spread unknown"
+    if abs(ours.mean) <= DECIDED * ours.error:
+        return f"undecided: {ours.mean:+.3g} is within two standard errors ({ours.error:.2g}) of 0"
+    return "as in the paper" if same else "the other way round"

@@ -10,8 +10,8 @@ A manifest lies in data/sets or anywhere else:
       {file = "a.jpg", sha256 = "...", licence = "CC BY 4.0", author = "A. B.", source = "https://..."},
     ]
 
-What is left out of a photo is "unknown", to be filled in. A photo whose checksum is unknown cannot be used:
-numbers of "some picture of that name" are nobody's.
+What is left out of a photo is "unknown", to be filled in. A photo whose checksum is unknown cannot be used: a
+number must say which picture it is of.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import re
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """A manifest: `path` is its own, `directory` that of its files, `paper` the paper's name for the set."""
+    """A manifest at `path`, of files in `directory`; `paper`: the paper's name for the set."""
 
     path: Path
     directory: Path
@@ -76,16 +75,16 @@ class PhotoSet:
 
     @property
     def name(self) -> str:
-        """Of the manifest, without .toml."""
+        """The name of the manifest, without .toml."""
         return self.path.stem
 
     @property
     def scenery(self) -> list[Photograph]:
-        """What is evaluated: the paper leaves the textures of ST4K out (Sec. 4.1)."""
+        """The photos that are evaluated: the paper leaves the textures of ST4K out (Sec. 4.1)."""
         return [photo for photo in self.photos if photo.kind == "scenery"]
 
     def file(self, photo: Photograph) -> Path:
-        """Where the photo's file should be."""
+        """Return where the photo's file should be."""
         return self.directory / photo.file
 
 
@@ -98,9 +97,10 @@ class _Manifest:
 
 
 def load_set(name: str = "shipped") -> PhotoSet:
-    """Read a manifest by its name in data/sets, or from a path that ends in .toml; no file is opened yet.
+    """Read a manifest by its name in data/sets, or from a path that ends in .toml; no photo is opened yet.
 
-    Raises ConfigError in one line: no such set, unknown keys, two photos of one name.
+    Raises:
+        ConfigError: There is no such set, a key is unknown, or two photos have one name.
     """
     path = Path(name) if name.endswith(".toml") else SETS / f"{name}.toml"
     known = sorted(manifest.stem for manifest in SETS.glob("*.toml"))
@@ -133,13 +133,14 @@ def load_set(name: str = "shipped") -> PhotoSet:
     )
 
 
-def verified(photo_set: PhotoSet, photos: Sequence[Photograph] | None = None) -> list[Path]:
-    """The files of a set's photos (default: its scenery), each seen to be the one that is meant.
+def verify(photo_set: PhotoSet) -> dict[Photograph, Path]:
+    """Return the files of a set's scenery, each seen to be the one that is meant.
 
-    Raises SetError in one line: files that are missing and how to get them, another file of that name,
-    checksums that are unknown.
+    Raises:
+        SetError: Files are missing (the line says how to get them), another file has that name, or a checksum
+            is unknown.
     """
-    photos = photo_set.scenery if photos is None else photos
+    photos = photo_set.scenery
     missing = [photo.file for photo in photos if not photo_set.file(photo).is_file()]
     if missing:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -148,17 +149,17 @@ def verified(photo_set: PhotoSet, photos: Sequence[Photograph] | None = None) ->
             f"({some}); {photo_set.obtain}"
         )
     for photo in photos:
-        found = files.sha256(photo_set.file(photo))
+        sha256 = files.sha256(photo_set.file(photo))
         if photo.sha256 == UNKNOWN:
             raise SetError(
-                f"{photo_set.path}: the sha256 of {photo.file} is unknown; the file there has {found}: write "
-                "that into the manifest once you know that it is the right picture"
+                f"{photo_set.path}: the sha256 of {photo.file} is unknown; the file there has {sha256}: "
+                "write that into the manifest once you know that it is the right picture"
             )
-        if found != photo.sha256:
+        if sha256 != photo.sha256:
             raise SetError(
                 f"{photo_set.file(photo)}: not the picture that {photo_set.path} means (its sha256 is "
-                f"{found[:12]}..., it should be {photo.sha256[:12]}...); get it again"
+                f"{sha256[:12]}..., it should be {photo.sha256[:12]}...); get it again"
             )
         if photo.licence == UNKNOWN:
             log.info("%s: its licence is unknown; ask before you publish pictures made of it", photo.file)
-    return [photo_set.file(photo) for photo in photos]
+    return {photo: photo_set.file(photo) for photo in photos}

@@ -11,7 +11,7 @@ from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import nearest, to_dict
 from ourgan.benchmark import paper
-from ourgan.benchmark.cache import digest
+from ourgan.benchmark.jobs import hash_inputs
 from ourgan.benchmark.photo_sets import Photograph
 from ourgan.config import GENERATORS, SuperResolutionConfig
 from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_model
@@ -25,22 +25,29 @@ SMOKE = "smoke"
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model directory. `key` stands for what it draws; `steps`: which have weights of their own."""
+    """A model directory.
+
+    Attributes:
+        generator: its name in the table.
+        metadata, super_resolution: as in config.json.
+        steps: those with weights of their own.
+        key: the hash of all that decides what it draws.
+    """
 
     directory: Path
     generator: str
-    facts: ModelMetadata
+    metadata: ModelMetadata
     super_resolution: SuperResolutionConfig
     steps: tuple[int, ...]
     key: str
 
     def step_weights(self, step: int) -> str:
-        """Sha256 of a step's own weights."""
+        """Return the sha256 of a step's own weights."""
         return files.sha256(self.directory / fine_tuned_file(step))
 
 
 @dataclasses.dataclass(frozen=True)
-class Scenes:
+class SampleSource:
     """The pictures of step 1 that one generator has for one photo: drawn by `model`, or in `pictures`."""
 
     generator: str
@@ -49,40 +56,46 @@ class Scenes:
 
     @property
     def profile(self) -> str:
-        """How it was trained, as far as one knows."""
-        return self.model.facts.profile if self.model else ""
+        """The profile of its training, as far as one knows."""
+        return self.model.metadata.profile if self.model else ""
 
 
 def open_model(directory: Path, name: str = "") -> Model:
-    """Look into a model directory. `name`: of its generator in the table; default: what it is.
+    """Read what the benchmark needs of a model directory.
 
-    Raises ModelError for one that cannot be used, OurganError for one of the smoke profile.
+    Args:
+        directory: of the model.
+        name: of its generator in the table; default: what it is.
+
+    Raises:
+        ModelError: It cannot be used.
+        OurganError: It was trained with the smoke profile.
     """
-    held = read_model(directory)
-    if held.metadata.profile.split(",")[0].strip() == SMOKE:
+    contents = read_model(directory)
+    if contents.metadata.profile.split(",")[0].strip() == SMOKE:
         raise OurganError(
             f"{directory}: trained with the smoke profile, whose numbers are no results; leave it out, or "
             "train it with --profile cpu"
         )
-    config = held.generator.config
+    config = contents.generator.config
     drawn_by = [
         to_dict(config),
-        held.generator.aspect_ratio,
-        held.generator.noise_amplitudes,
+        contents.generator.aspect_ratio,
+        contents.generator.noise_amplitudes,
         files.sha256(directory / STRUCTURE),
     ]
     return Model(
         directory=directory.resolve(),
         generator=name or config.generator,
-        facts=held.metadata,
-        super_resolution=held.super_resolution,
-        steps=tuple(sorted(held.steps)),
-        key=digest(drawn_by),
+        metadata=contents.metadata,
+        super_resolution=contents.super_resolution,
+        steps=tuple(sorted(contents.steps)),
+        key=hash_inputs(drawn_by),
     )
 
 
 def open_models(given: Iterable[str]) -> list[Model]:
-    """Models by "DIR" or "NAME=DIR"; a DIR without config.json stands for the models in it."""
+    """Return models by "DIR" or "NAME=DIR"; a DIR without config.json stands for the models in it."""
     models = []
     for text in given:
         name, _, directory = text.rpartition("=")
@@ -90,57 +103,68 @@ def open_models(given: Iterable[str]) -> list[Model]:
         inside = sorted(config.parent for config in path.glob("*/config.json"))
         if (path / "config.json").exists() or not inside:
             inside = [path]
-        models += [open_model(each, _checked_name(name) if name else "") for each in inside]
+        models += [open_model(each, _check_name(name) if name else "") for each in inside]
     return models
 
 
 def parse_samples(given: Iterable[str]) -> dict[str, Path]:
-    """Folders of other generators' samples by "NAME=DIR"."""
+    """Return folders of other generators' samples by "NAME=DIR"."""
     folders: dict[str, Path] = {}
     for text in given:
-        name, found, directory = text.partition("=")
-        if not found or not directory:
+        name, equals, directory = text.partition("=")
+        if not equals or not directory:
             raise OurganError(f"--samples {text}: write NAME=DIR, for example sinddm=samples/sinddm")
-        if _checked_name(name) in folders:
+        if _check_name(name) in folders:
             raise OurganError(f"--samples {text}: {name} is given twice; use another name for one of them")
         folders[name] = Path(directory)
     return folders
 
 
 def sample_pictures(folder: Path, photo: Photograph, only: bool, count: int) -> tuple[Path, ...]:
-    """The first `count` pictures, by name, of `folder`/PHOTO, each seen to be whole and of one size.
+    """Return the first pictures, by name, of `folder`/PHOTO, each seen to be whole and of one size.
 
-    `only`: the photo is the only one; then they may lie in `folder` itself. Nothing where the folder has
-    nothing of this photo. Raises OurganError in one line for an empty folder, a single picture, a broken
-    one, sizes that differ, or pictures too wide for step 1.
+    Args:
+        folder: of all photos.
+        photo: whose pictures are wanted.
+        only: the photo is the only one; then they may lie in `folder` itself.
+        count: how many at most.
+
+    Returns:
+        Nothing where the folder has nothing of this photo.
+
+    Raises:
+        OurganError: An empty folder, a single picture, a broken one, sizes that differ, or pictures too wide
+            for step 1.
     """
     own = folder / photo.name
     if not own.is_dir():
         if not (only and folder.is_dir()):
             return ()
         own = folder
-    found = sorted((f for f in own.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()), key=_by_number)
-    if len(found) < 2:
-        what = f"holds one picture, {found[0].name}" if found else "holds no picture"
+    pictures = sorted(
+        (f for f in own.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()), key=_by_number
+    )
+    if len(pictures) < 2:
+        what = f"holds one picture, {pictures[0].name}" if pictures else "holds no picture"
         raise OurganError(f"{own}: {what}; metrics over pairs need two or more .png, .jpg, .tif or .webp")
-    found = found[:count]
-    sizes = {path: read_image(path).shape[1:] for path in found}
-    first = sizes[found[0]]
+    pictures = pictures[:count]
+    sizes = {path: read_image(path).shape[1:] for path in pictures}
+    first = sizes[pictures[0]]
     for path, size in sizes.items():
         if size != first:
             raise OurganError(
-                f"{path}: {size[1]}x{size[0]} pixels, {found[0].name} has {first[1]}x{first[0]}; all samples "
-                "of a photo must have one size"
+                f"{path}: {size[1]}x{size[0]} pixels, {pictures[0].name} has {first[1]}x{first[0]}; all "
+                "samples of a photo must have one size"
             )
     if first[1] > WIDEST:
         raise OurganError(
             f"{own}: pictures {first[1]} pixels wide are no scenes of step 1; scale them down to 256 first"
         )
-    return tuple(path.resolve() for path in found)
+    return tuple(path.resolve() for path in pictures)
 
 
 def check_generators(names: Sequence[str]) -> None:
-    """Refuse a generator that is not trained here; says the nearest name or how samples come in."""
+    """Raise an OurganError, with the nearest name, for a generator that cannot be trained here."""
     for name in names:
         if name not in GENERATORS:
             raise OurganError(
@@ -149,7 +173,7 @@ def check_generators(names: Sequence[str]) -> None:
             )
 
 
-def _checked_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise OurganError(f"the name '{name}': use small letters, digits, '-' and '.'")
     known = [*paper.GENERATORS, "ingan", "gpnn"]
@@ -159,5 +183,5 @@ def _checked_name(name: str) -> str:
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
-    """2.png before 10.png."""
+    """Sort 2.png before 10.png."""
     return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path.name)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ourgan._core import files, provenance
-from ourgan._core.errors import OurganError
 from ourgan.benchmark import paper
-from ourgan.benchmark.significance import Number, against_paper, difference, number, order
+from ourgan.benchmark.paper import Number, compare_order, compare_with_paper, subtract, summarize
 from ourgan.metrics.registry import METRICS, Metric
 
 ALL = "all"  # in the column `photo`: the mean over the photos
@@ -21,38 +20,51 @@ OURS = "ourgan"
 
 
 @dataclasses.dataclass
-class Group:
-    """The results of one photo, generator and backbone: `values` by metric, one for each picture."""
+class Cell:
+    """The results of one photo, generator and backbone.
+
+    Attributes:
+        profile: that the generator was trained with, as far as one knows.
+        weights: of steps 2 and on: "fine-tuned", "partly fine-tuned" or "released".
+        absent: why there is nothing.
+        count: pictures.
+        values: by metric, one for each picture.
+    """
 
     photo: str
     generator: str
     backbone: str
     profile: str = ""
-    weights: str = ""  # of steps 2 and on: fine-tuned, partly, or released
-    absent: str = ""  # why there is nothing
-    count: int = 0  # pictures
+    weights: str = ""
+    absent: str = ""
+    count: int = 0
     values: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def number(self, metric: Metric) -> Number | None:
-        """The mean of a metric over the pictures, or over their pairs."""
+        """Return the mean of a metric over the pictures, or over their pairs."""
         values = self.values.get(metric.name)
-        return number(values, metric.degree) if values else None
+        return summarize(values, metric.degree) if values else None
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-    """What all rows have in common. `absent`: metrics that cannot be had here, and why."""
+class Context:
+    """What all rows have in common.
+
+    Attributes:
+        paper_set: the paper's name of the set of photos, or "".
+        photos: their names, in the order of the table.
+        size: of the pictures.
+        absent: metrics that cannot be had here, and why.
+    """
 
     paper_set: str
     photos: list[str]
-    backbones: list[str]
     size: str
     absent: dict[str, str]
 
-    @property
-    def compared_with(self) -> str:
-        """Whose numbers of the paper stand beside ours."""
-        return self.paper_set or "ST4K"
+    def printed(self, generator: str, backbone: str, column: str) -> paper.Printed | None:
+        """Return the paper's number to stand beside ours: that of ST4K for other photos than the paper's."""
+        return paper.table_4(self.paper_set or "ST4K", generator, backbone, column)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,81 +106,76 @@ class Order:
 
 
 def write_results(
-    directory: Path, groups: Sequence[Group], facts: Facts, settings: dict[str, Any]
+    directory: Path, cells: Sequence[Cell], context: Context, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write table.csv, orders.csv and, last, table.json with both and their provenance; returns that."""
-    rows, orders = table(groups, facts), all_orders(groups, facts)
+    """Write table.csv, orders.csv and, last, table.json with both and their provenance; return that.
+
+    Args:
+        directory: where to.
+        cells: all results.
+        context: what they have in common.
+        settings: of the benchmark, for the record.
+    """
+    rows, orders = build_rows(cells, context), build_orders(cells, context)
     result = provenance.record(
         settings=settings,
-        absent=facts.absent,
+        absent=context.absent,
         rows=[dataclasses.asdict(row) for row in rows],
         orders=[dataclasses.asdict(row) for row in orders],
     )
-    try:
-        files.write_bytes(directory / "table.csv", _csv(Row, rows))
-        files.write_bytes(directory / "orders.csv", _csv(Order, orders))
+    with files.refuse_unwritable(directory, "make room and repeat"):
+        for name, kind, lines in (("table", Row, rows), ("orders", Order, orders)):
+            frame = pd.DataFrame(lines, columns=[field.name for field in dataclasses.fields(kind)])
+            files.write_bytes(directory / f"{name}.csv", frame.to_csv(index=False).encode())
         files.write_json(directory / "table.json", result)
-    except OSError as error:
-        raise OurganError(
-            f"{directory}: cannot be written ({error.strerror}); make room and repeat"
-        ) from None
     return result
 
 
-def table(groups: Sequence[Group], facts: Facts) -> list[Row]:
-    """A row for each photo and one for all, of every generator, backbone and metric."""
+def build_rows(cells: Sequence[Cell], context: Context) -> list[Row]:
+    """Return a row for each photo and one for all, of every generator, backbone and metric."""
     rows = []
     for metric in METRICS:
-        for own in _by_generator(groups).values():
-            own = sorted(own, key=lambda group: facts.photos.index(group.photo))
-            rows += [_row([group], metric, facts, group.photo) for group in own]
-            rows.append(_row(own, metric, facts, ALL))
+        for group in _by_generator(cells).values():
+            ordered = sorted(group, key=lambda cell: context.photos.index(cell.photo))
+            rows += [_row([cell], metric, context, cell.photo) for cell in ordered]
+            rows.append(_row(ordered, metric, context, ALL))
     return rows
 
 
-def all_orders(groups: Sequence[Group], facts: Facts) -> list[Order]:
-    """Ours against every other generator, and every generator's two backbones, where the paper has both."""
-    by_generator = _by_generator(groups)
-    pairs = [
-        (a, b) for a, b in itertools.permutations(by_generator, 2) if a[0] == OURS != b[0] and a[1] == b[1]
-    ]
-    pairs += [(a, b) for a, b in itertools.combinations(sorted(by_generator), 2) if a[0] == b[0]]
-    found = []
-    for metric in METRICS:
-        for first, second in pairs:
-            order_found = _order(metric, first, second, by_generator, facts)
-            if order_found is not None:
-                found.append(order_found)
-    return found
+def build_orders(cells: Sequence[Cell], context: Context) -> list[Order]:
+    """Compare ours with every other generator, and the backbones of each, where the paper has both."""
+    groups = _by_generator(cells)
+    pairs = [(a, b) for a, b in itertools.permutations(groups, 2) if a[0] == OURS != b[0] and a[1] == b[1]]
+    pairs += [(a, b) for a, b in itertools.combinations(sorted(groups), 2) if a[0] == b[0]]
+    orders = [_order(metric, first, second, groups, context) for metric in METRICS for first, second in pairs]
+    return [order for order in orders if order is not None]
 
 
-_Key = tuple[str, str]
+_Key = tuple[str, str]  # generator, backbone
 
 
-def _by_generator(groups: Iterable[Group]) -> dict[_Key, list[Group]]:
-    found: dict[_Key, list[Group]] = {}
-    for group in groups:
-        found.setdefault((group.generator, group.backbone), []).append(group)
-    return found
+def _by_generator(cells: Iterable[Cell]) -> dict[_Key, list[Cell]]:
+    groups: dict[_Key, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.generator, cell.backbone), []).append(cell)
+    return groups
 
 
-def _row(groups: Sequence[Group], metric: Metric, facts: Facts, photo: str) -> Row:
-    known = [(group, found) for group in groups if (found := group.number(metric))]
-    numbers = [found for _, found in known]
-    first = groups[0]
-    printed = paper.table_4(facts.compared_with, first.generator, first.backbone, metric.paper)
-    over_photos = number([found.mean for found in numbers]) if numbers else None
-    spreads = [found.spread for found in numbers if found.spread is not None]
-    counts = [group.count for group, _ in known]
+def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) -> Row:
+    known = [(cell, number) for cell in cells if (number := cell.number(metric))]
+    measured, numbers = [cell for cell, _ in known], [number for _, number in known]
+    first = cells[0]
+    printed = context.printed(first.generator, first.backbone, metric.paper)
+    over_photos = summarize([number.mean for number in numbers]) if numbers else None
+    spreads = [number.spread for number in numbers if number.spread is not None]
     if over_photos is None:
-        reason = facts.absent.get(metric.name) or "; ".join(dict.fromkeys(g.absent for g in groups))
+        reason = context.absent.get(metric.name) or "; ".join(dict.fromkeys(cell.absent for cell in cells))
         verdict = f"absent: {reason}"
     elif printed is None:
         verdict = f"no number in the paper{f'; see orders for {metric.stands_for}' * bool(metric.stands_for)}"
     else:
-        reasons = _reasons([group for group, _ in known], facts, photo)
         ours = over_photos if len(numbers) > 1 else numbers[0]
-        verdict = against_paper(ours, printed.value, reasons)
+        verdict = compare_with_paper(ours, printed.value, _reasons(measured, context, photo))
     return Row(
         photo=photo,
         generator=first.generator,
@@ -179,9 +186,9 @@ def _row(groups: Sequence[Group], metric: Metric, facts: Facts, photo: str) -> R
         std_pictures=sum(spreads) / len(spreads) if spreads else None,
         std_photos=over_photos.spread if over_photos else None,
         photos=len(numbers),
-        pictures=min(counts, default=0),
-        profile=", ".join(dict.fromkeys(group.profile for group, _ in known if group.profile)),
-        weights=", ".join(dict.fromkeys(group.weights for group, _ in known if group.weights)),
+        pictures=min((cell.count for cell in measured), default=0),
+        profile=", ".join(dict.fromkeys(cell.profile for cell in measured if cell.profile)),
+        weights=", ".join(dict.fromkeys(cell.weights for cell in measured if cell.weights)),
         paper=printed.value if printed else None,
         table=printed.table if printed else "",
         ratio=over_photos.mean / printed.value if over_photos and printed else None,
@@ -189,60 +196,52 @@ def _row(groups: Sequence[Group], metric: Metric, facts: Facts, photo: str) -> R
     )
 
 
-def _reasons(groups: Sequence[Group], facts: Facts, photo: str) -> list[str]:
-    """Why a number of ours is not the paper's experiment."""
+def _reasons(cells: Sequence[Cell], context: Context, photo: str) -> list[str]:
+    """Return why a number of ours is not the paper's experiment."""
     reasons = []
-    if not facts.paper_set:
+    if not context.paper_set:
         reasons.append("other photos")
     elif photo != ALL:
         reasons.append("one photo of the set")
-    elif len(groups) < len(facts.photos):
-        reasons.append(f"{len(groups)} of {len(facts.photos)} photos")
-    if facts.size != paper.SIZE:
-        reasons.append(f"size {facts.size}, not {paper.SIZE}")
-    if (fewest := min(group.count for group in groups)) < paper.SAMPLES:
+    elif len(cells) < len(context.photos):
+        reasons.append(f"{len(cells)} of {len(context.photos)} photos")
+    if context.size != paper.SIZE:
+        reasons.append(f"size {context.size}, not {paper.SIZE}")
+    if (fewest := min(cell.count for cell in cells)) < paper.SAMPLES:
         reasons.append(f"{fewest} pictures, not {paper.SAMPLES}")
-    profiles = {group.profile for group in groups if group.profile} - {paper.PROFILE}
+    profiles = {cell.profile for cell in cells if cell.profile} - {paper.PROFILE}
     reasons += [f"profile {profile}, not {paper.PROFILE}" for profile in sorted(profiles)]
-    kinds = {group.weights for group in groups} - {"fine-tuned"}
+    kinds = {cell.weights for cell in cells} - {"fine-tuned"}
     reasons += [f"weights of steps 2 and 3 {kind}" for kind in sorted(kinds)]
     return reasons
 
 
 def _order(
-    metric: Metric, first: _Key, second: _Key, groups: dict[_Key, list[Group]], facts: Facts
+    metric: Metric, first: _Key, second: _Key, groups: dict[_Key, list[Cell]], context: Context
 ) -> Order | None:
+    """Return None where the paper has no numbers to compare, or we have none."""
     column = metric.paper or metric.stands_for
-    printed = [paper.table_4(facts.compared_with, *key, column) for key in (first, second)]
+    printed = context.printed(*first, column), context.printed(*second, column)
     if printed[0] is None or printed[1] is None or printed[0].value == printed[1].value:
         return None
-    ours = {group.photo: found for group in groups[first] if (found := group.number(metric))}
-    theirs = {group.photo: found for group in groups[second] if (found := group.number(metric))}
+    ours, theirs = (
+        {cell.photo: number for cell in groups[key] if (number := cell.number(metric))}
+        for key in (first, second)
+    )
     both = [photo for photo in ours if photo in theirs]
     if not both:
         return None
-    found = difference([ours[photo] for photo in both], [theirs[photo] for photo in both])
-    step = printed[0].value - printed[1].value
+    difference = subtract([ours[photo] for photo in both], [theirs[photo] for photo in both])
+    expected = printed[0].value - printed[1].value
     return Order(
         metric=metric.name,
         stands_for=metric.stands_for,
         first=" ".join(first),
         second=" ".join(second),
         photos=len(both),
-        ours=found.mean,
-        error=found.error,
-        paper=round(step, 2),
+        ours=difference.mean,
+        error=difference.error,
+        paper=round(expected, 2),
         table=printed[0].table,
-        verdict=order(found, step),
+        verdict=compare_order(difference, expected),
     )
-
-
-def _csv(kind: type, rows: Sequence[Any]) -> bytes:
-    names = [field.name for field in dataclasses.fields(kind)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: "" if (value := getattr(row, name)) is None else value for name in names} for row in rows
-    )
-    return text.getvalue().encode()

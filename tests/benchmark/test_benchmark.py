@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from ourgan.benchmark import config, work
+from ourgan.benchmark import config, jobs
 from ourgan.benchmark import samples as samples_module
 from ourgan.benchmark.photo_sets import load_set
 from ourgan.cli import main
@@ -172,7 +172,7 @@ def contents(out: Path) -> dict[str, bytes]:
 def test_interrupted_work_is_never_redone(
     base: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, real = [], work.draw
+    drawn, real = [], jobs.draw
 
     def interrupted(**arguments: object) -> None:
         if len(drawn) == 3:
@@ -185,9 +185,9 @@ def test_interrupted_work_is_never_redone(
         real(**arguments)  # type: ignore[arg-type]
 
     arguments = command(base, tmp_path / "out", "--models", *models(done), "--samples", samples(base))
-    monkeypatch.setattr(work, "draw", interrupted)
+    monkeypatch.setattr(jobs, "draw", interrupted)
     assert main(arguments) == 130
-    monkeypatch.setattr(work, "draw", counted)
+    monkeypatch.setattr(jobs, "draw", counted)
     assert main(arguments) == 0
     assert len(drawn) == len(set(drawn)) == 6
     assert contents(tmp_path / "out") == contents(done)
@@ -366,4 +366,4 @@ def test_shipped_models_are_found_for_what_they_are() -> None:
     for photo in load_set("shipped").scenery:
         pair = (found[photo.name], found[f"{photo.name}-plain"])
         assert [model.generator for model in pair] == ["ourgan", "hp-vae-gan"]
-        assert all(model.facts.photo_sha256 == photo.sha256 for model in pair)
+        assert all(model.metadata.photo_sha256 == photo.sha256 for model in pair)

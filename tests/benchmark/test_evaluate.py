@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,8 @@ import pytest
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.benchmark.cache import cell_path, read_cell
 from ourgan.benchmark.evaluate import evaluate
-from ourgan.benchmark.work import measure_pairs, measure_picture
+from ourgan.benchmark.jobs import Result, measure_pairs, measure_picture
 from ourgan.cli import main
 from ourgan.io.pixels import resize, write_image
 from ourgan.io.read import read_image
@@ -123,18 +123,20 @@ def test_the_benchmark_computes_the_same_numbers(
     report = evaluate(tmp_path / "photo.png", samples)
     assert report["absent"] == {}
     for number, path in enumerate(samples):
-        inputs = [{"metric": metric.name, "of": path.name} for metric in METRICS if metric.of_picture]
-        cells = [{"path": str(cell_path(tmp_path, each)), "inputs": each} for each in inputs]
-        measure_picture(str(tmp_path / "photo.png"), str(path), cells)
-        for metric in METRICS:
-            if metric.of_picture:
-                (value,) = read_cell(cell_path(tmp_path, {"metric": metric.name, "of": path.name}))
-                assert report["samples"][number][metric.key] == round(value, 6), metric.name
+        results = {
+            metric: Result(str(tmp_path), {"metric": metric.name, "of": path.name})
+            for metric in METRICS
+            if metric.of_picture
+        }
+        fields = [dataclasses.asdict(result) for result in results.values()]
+        measure_picture(str(tmp_path / "photo.png"), str(path), fields)
+        for metric, result in results.items():
+            (value,) = result.read()
+            assert report["samples"][number][metric.key] == round(value, 6), metric.name
     for metric in METRICS:
         if metric.of_pairs:
-            inputs = {"metric": metric.name}
-            cell = {"path": str(cell_path(tmp_path, inputs)), "inputs": inputs}
-            measure_pairs([str(path) for path in samples], cell)
-            assert report[metric.key] == round(sum(read_cell(cell_path(tmp_path, inputs))) / 2, 6)
+            result = Result(str(tmp_path), {"metric": metric.name})
+            measure_pairs([str(path) for path in samples], dataclasses.asdict(result))
+            assert report[metric.key] == round(sum(result.read()) / 2, 6), metric.name
     # A photo's own reduction has its textures, whatever the photo's size.
     assert report["samples"][0][STAND_INS[0]] < 1e-4 < report["samples"][1][STAND_INS[0]]

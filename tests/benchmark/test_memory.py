@@ -9,14 +9,8 @@ import torch
 from tiny import STRUCTURE
 
 from ourgan._core.errors import OurganError
-from ourgan.benchmark.memory import (
-    Measured,
-    measure_synthesis,
-    measure_training,
-    synthesis_theory,
-    table_2,
-    training_theory,
-)
+from ourgan.benchmark.memory import synthesis_theory, table_2, training_theory
+from ourgan.benchmark.memory_probe import Measured, measure_synthesis, measure_training
 from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
 from ourgan.io.pixels import write_image
 from ourgan.models.hp_vae_gan import GlobalGenerator

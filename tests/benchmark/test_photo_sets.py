@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ourgan._core.errors import OurganError
-from ourgan.benchmark.photo_sets import SETS, PhotoSet, SetError, load_set, verified
+from ourgan.benchmark.photo_sets import SETS, PhotoSet, SetError, load_set, verify
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
 ENTRY = 'file = "sunset.jpg", sha256 = "474dab6a4b9f94dc76c29dfe30e9f5db4af0fd2e33fe5d695f8152b371efca18"'
@@ -23,7 +23,7 @@ def manifest(directory: Path, *photos: str, head: str = 'about = "mine"\nobtain 
 
 def test_the_shipped_set_is_complete_and_true() -> None:
     shipped = load_set()
-    assert [path.name for path in verified(shipped)] == [photo.file for photo in shipped.photos]
+    assert [path.name for path in verify(shipped).values()] == [photo.file for photo in shipped.photos]
     assert {path.name for path in PHOTOS.glob("*.jpg")} == {photo.file for photo in shipped.photos}
     assert not [photo for photo in shipped.photos if "unknown" in vars(photo).values()]
     listed = (PHOTOS / "LICENSES.md").read_text()
@@ -45,7 +45,7 @@ def test_the_papers_sets_say_what_is_missing(name: str, scenery: int, texture: i
     )
     if not found.directory.exists():
         with pytest.raises(SetError) as caught:
-            verified(found)
+            verify(found)
         line = str(caught.value)
         assert "\n" not in line and f"{scenery} of {scenery}" in line and found.obtain in line
 
@@ -53,20 +53,20 @@ def test_the_papers_sets_say_what_is_missing(name: str, scenery: int, texture: i
 def test_a_manifest_is_filled_in_step_by_step(tmp_path: Path) -> None:
     path = manifest(tmp_path, 'file = "sunset.jpg"', 'file = "wood.jpg", kind = "texture"')
     with pytest.raises(SetError, match=r"1 of 1 photos are not in .*\(sunset\.jpg\); ask me"):
-        verified(load_set(str(path)))
+        verify(load_set(str(path)))
     shutil.copy(PHOTOS / "sunset.jpg", tmp_path)
     found = hashlib.sha256((PHOTOS / "sunset.jpg").read_bytes()).hexdigest()
     with pytest.raises(SetError, match=f"unknown; the file there has {found}"):
-        verified(load_set(str(path)))
+        verify(load_set(str(path)))
     path = manifest(tmp_path, ENTRY, 'file = "wood.jpg", kind = "texture"')
-    assert verified(load_set(str(path))) == [tmp_path / "sunset.jpg"]
+    assert list(verify(load_set(str(path))).values()) == [tmp_path / "sunset.jpg"]
 
 
 def test_another_file_of_that_name_is_refused(tmp_path: Path) -> None:
     path = manifest(tmp_path, ENTRY)
     shutil.copy(PHOTOS / "stream.jpg", tmp_path / "sunset.jpg")
     with pytest.raises(SetError, match=r"sunset\.jpg: not the picture .*4c119350ead8.*474dab6a4b9f"):
-        verified(load_set(str(path)))
+        verify(load_set(str(path)))
 
 
 @pytest.mark.parametrize(

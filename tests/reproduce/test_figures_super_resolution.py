@@ -74,7 +74,7 @@ def test_fields_are_named_with_their_radius() -> None:
 
 def test_noise_is_sorted_by_its_strength() -> None:
     def cell(noise: float) -> dict[str, object]:
-        method = {"st_lpips": noise, "variety": 10 * noise}
+        method = {"st_lpips": noise, "sample_difference": 10 * noise}
         return {"step": 3, "noise_std": noise, "pre-trained": method, "fine-tuned": method}
 
     figure = figures.draw_noise([cell(0.1), cell(0.0), cell(0.05)])

@@ -80,7 +80,7 @@ def draw_noise(cells: Sequence[Mapping[str, Any]]) -> Figure:
     for method in ("pre-trained", "fine-tuned"):
         style = series_style(f"step {cells[0]['step']}, {method}") | {"marker": "o", "label": method}
         left.plot(deviations, [cell[method]["st_lpips"] for cell in cells], **style)
-        right.plot(deviations, [cell[method]["variety"] for cell in cells], **style)
+        right.plot(deviations, [cell[method]["sample_difference"] for cell in cells], **style)
     left.set(title="cost: ST-LPIPS to the truth", xlabel="standard deviation of the noise", ylim=(0, None))
     right.set(title="gain: two draws differ by, 8-bit levels", xlabel="standard deviation of the noise")
     left.legend()

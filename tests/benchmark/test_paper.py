@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ourgan._core.errors import OurganError
 from ourgan.benchmark import paper
-from ourgan.benchmark.cache import cell_path, digest, read_cell, write_cell
-from ourgan.benchmark.significance import Number, against_paper, difference, number, order
-from ourgan.benchmark.table import Facts, Group, all_orders, table
+from ourgan.benchmark.jobs import Result, hash_inputs
+from ourgan.benchmark.paper import Number, compare_order, compare_with_paper, subtract, summarize
+from ourgan.benchmark.table import Cell, Context, build_orders, build_rows
 from ourgan.metrics.registry import METRICS
 
 finite = st.floats(0.01, 100, allow_nan=False)
@@ -29,15 +30,15 @@ finite = st.floats(0.01, 100, allow_nan=False)
     ],
 )
 def test_against_the_paper(ours: Number, verdict: str) -> None:
-    assert against_paper(ours, 0.43, []) == verdict
-    assert against_paper(ours, 0.43, ["other photos", "2 pictures, not 50"]) == (
+    assert compare_with_paper(ours, 0.43, []) == verdict
+    assert compare_with_paper(ours, 0.43, ["other photos", "2 pictures, not 50"]) == (
         "not comparable: other photos; 2 pictures, not 50"
     )
 
 
 @given(finite, finite, st.lists(st.text("abc", min_size=1), max_size=2))
 def test_a_reason_always_wins_and_close_is_never_far(ours: float, printed: float, reasons: list[str]) -> None:
-    verdict = against_paper(Number(ours, None, 1), printed, reasons)
+    verdict = compare_with_paper(Number(ours, None, 1), printed, reasons)
     assert verdict.startswith("not comparable") == bool(reasons)
     if not reasons and verdict.startswith("within"):
         assert abs(ours / printed - 1) * 100 <= int(verdict.split()[1])
@@ -45,7 +46,7 @@ def test_a_reason_always_wins_and_close_is_never_far(ours: float, printed: float
 
 @given(st.lists(finite, min_size=1, max_size=6), st.sampled_from([1, 2]))
 def test_numbers(values: list[float], degree: int) -> None:
-    found = number(values, degree)
+    found = summarize(values, degree)
     assert math.isclose(found.mean, sum(values) / len(values))
     assert (found.error is None) == (len(values) <= degree)
 
@@ -53,7 +54,7 @@ def test_numbers(values: list[float], degree: int) -> None:
 @given(st.lists(st.tuples(finite, finite), min_size=2, max_size=6))
 def test_turning_a_difference_round_turns_the_verdict(pairs: list[tuple[float, float]]) -> None:
     first, second = ([Number(value, None, 1) for value in side] for side in zip(*pairs, strict=True))
-    there, back = order(difference(first, second), -0.1), order(difference(second, first), -0.1)
+    there, back = compare_order(subtract(first, second), -0.1), compare_order(subtract(second, first), -0.1)
     if there.startswith("undecided"):
         assert back.startswith("undecided")
     else:
@@ -61,12 +62,16 @@ def test_turning_a_difference_round_turns_the_verdict(pairs: list[tuple[float, f
 
 
 def test_orders() -> None:
-    one = difference([Number(1.0, 0.1, 16)], [Number(2.0, 0.1, 16)])
+    one = subtract([Number(1.0, 0.1, 16)], [Number(2.0, 0.1, 16)])
     assert math.isclose(one.error or 0, math.hypot(0.025, 0.025))
-    assert order(one, -0.11) == "as in the paper" and order(one, 0.11) == "the other way round"
-    assert order(difference([Number(1.0, 4.0, 16)], [Number(2.0, 4.0, 16)]), -0.1).startswith("undecided")
-    unknown = difference([Number(1.0, None, 1)], [Number(2.0, None, 1)])
-    assert order(unknown, -0.1) == "as in the paper, on one photo, spread unknown"
+    assert (
+        compare_order(one, -0.11) == "as in the paper" and compare_order(one, 0.11) == "the other way round"
+    )
+    assert compare_order(subtract([Number(1.0, 4.0, 16)], [Number(2.0, 4.0, 16)]), -0.1).startswith(
+        "undecided"
+    )
+    unknown = subtract([Number(1.0, None, 1)], [Number(2.0, None, 1)])
+    assert compare_order(unknown, -0.1) == "as in the paper, on one photo, spread unknown"
 
 
 def test_the_papers_tables() -> None:
@@ -86,9 +91,9 @@ def test_the_papers_tables() -> None:
             assert max(lpips, key=lambda g: lpips[g].value) == "hp-vae-gan"  # type: ignore[union-attr]
 
 
-def groups(count: int, profile: str, weights: str) -> list[Group]:
+def cells(count: int, profile: str, weights: str) -> list[Cell]:
     return [
-        Group(
+        Cell(
             "a",
             generator,
             "esrgan",
@@ -102,22 +107,24 @@ def groups(count: int, profile: str, weights: str) -> list[Group]:
 
 
 def test_only_the_papers_experiment_is_compared_with_it() -> None:
-    facts = Facts("ST4K", ["a"], ["esrgan"], "4k", {"sifid-5": "no weights"})
-    rows = {(r.photo, r.generator, r.metric): r for r in table(groups(50, "paper-4k", "fine-tuned"), facts)}
+    context = Context("ST4K", ["a"], "4k", {"sifid-5": "no weights"})
+    rows = {
+        (r.photo, r.generator, r.metric): r for r in build_rows(cells(50, "paper-4k", "fine-tuned"), context)
+    }
     assert rows["all", "ourgan", "lpips"].verdict == "reproduced"
     assert rows["all", "ourgan", "lpips"].ratio == pytest.approx(1)
     assert rows["a", "ourgan", "lpips"].verdict == "not comparable: one photo of the set"
     assert rows["all", "ourgan", "sifid-5"].verdict == "absent: no weights"
     assert rows["all", "ourgan", "st-lpips"].paper is None
-    facts = Facts("", ["a"], ["esrgan"], "1k", {})
+    context = Context("", ["a"], "1k", {})
     row = next(
-        r for r in table(groups(8, "cpu", "released"), facts) if (r.photo, r.metric) == ("all", "lpips")
+        r for r in build_rows(cells(8, "cpu", "released"), context) if (r.photo, r.metric) == ("all", "lpips")
     )
     assert row.verdict == (
         "not comparable: other photos; size 1k, not 4k; 8 pictures, not 50; profile cpu, not paper-4k; "
         "weights of steps 2 and 3 released"
     )
-    found = {each.metric: each for each in all_orders(groups(8, "cpu", "released"), facts)}
+    found = {each.metric: each for each in build_orders(cells(8, "cpu", "released"), context)}
     assert found["lpips"].verdict == "as in the paper" and found["lpips"].paper == -0.1
     assert found["st-lpips"].stands_for == "lpips"
 
@@ -133,11 +140,14 @@ def test_no_stand_in_bears_the_name_of_what_it_stands_for() -> None:
             }
 
 
-def test_cells(tmp_path_factory: pytest.TempPathFactory) -> None:
-    directory = tmp_path_factory.mktemp("cells")
-    path = cell_path(directory, {"a": 1, "b": [2]})
-    assert path == cell_path(directory, {"b": [2], "a": 1}) != cell_path(directory, {"a": 1, "b": [3]})
-    write_cell(path, {"a": 1, "b": [2]}, [0.1, 1 / 3])
-    assert read_cell(path) == [0.1, 1 / 3] and digest({"a": 1, "b": [2]}) == path.stem
-    with pytest.raises(ValueError, match="not the cell"):
-        write_cell(path, {"a": 2}, 1.0)
+def test_results_are_files_named_by_their_inputs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = str(tmp_path_factory.mktemp("cells"))
+    result = Result(directory, {"a": 1, "b": [2]})
+    assert result.path == Result(directory, {"b": [2], "a": 1}).path
+    assert result.path != Result(directory, {"a": 1, "b": [3]}).path
+    result.write([0.1, 1 / 3])
+    assert result.read() == [0.1, 1 / 3] and hash_inputs({"a": 1, "b": [2]}) == result.path.stem
+    other = Result(directory, {"a": 2})
+    other.path.write_bytes(result.path.read_bytes())
+    with pytest.raises(OurganError, match="other inputs"):
+        other.read()
