@@ -61,7 +61,7 @@ class Metric:
 
     @property
     def degree(self) -> int:
-        """How many pictures one distance is of; see `benchmark.significance.Number`."""
+        """How many pictures one distance is of; see `benchmark.paper.Number`."""
         return 1 if self.of_pairs is None else 2
 
     @property
