@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy(
             "preview",
             "pyramid",
             "resize",
+            "resize_to_width",
             "to_uint8",
             "write_image",
         ],

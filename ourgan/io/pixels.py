@@ -50,6 +50,11 @@ def resize(
     return resized if image.dim() == 4 else resized[0]
 
 
+def resize_to_width(image: Tensor, width: int) -> Tensor:
+    """Resample (3, H, W) in [0, 1] to `width` pixels and the height that keeps its shape."""
+    return resize(image, (round(width * image.shape[1] / image.shape[2]), width))
+
+
 def pyramid(image: Tensor, sizes: Sequence[tuple[int, int]], *, antialias: bool = True) -> list[Tensor]:
     """Return the image (3, H, W) at each (height, width), every one resampled from the image itself."""
     return [resize(image, size, antialias=antialias) for size in sizes]
