@@ -4,7 +4,7 @@
 
 SwinIR in bfloat16 is compared with spandrel's under bfloat16 autocast, alternating in one process, with the
 same weights. Memory is the peak of a child process that upscales one tile, less that of one that upscales a
-tiny one, for each output pixel: the constants in ourgan/synthesis/networks.py.
+tiny one, for each output pixel: the constants in ourgan/upscale/schedule.py.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def looks_like_repository(text: str) -> bool:
 def check_name(repository: str) -> None:
     """Raise HubError unless `repository` has the form of a repository's name."""
     if not looks_like_repository(repository):
-        raise HubError(f"{repository!r} is no name of a repository on the Hub; it has the form user/repo")
+        raise HubError(f"{repository!r} is not the name of a repository on the Hub; it has the form user/repo")
 
 
 def ask(question: Callable[[], Answer], endpoint: str, *, tries: int = TRIES) -> Answer:
@@ -141,7 +141,7 @@ def describe_status(error: HfHubHTTPError) -> str:
 
 
 def _other_kind(repository: str, endpoint: str) -> str:
-    """Return what `repository` is if it is no model: "data set", "space" or "".
+    """Return what `repository` is if it is not a model: "data set", "space" or "".
 
     Models, data sets and spaces have separate names on the Hub.
     """

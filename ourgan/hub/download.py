@@ -218,7 +218,7 @@ def _list_checksums(repository: str, info: ModelInfo, endpoint: str) -> dict[str
             checksums[name] = str(checksum)
     for name in NEEDED:
         if name not in checksums:
-            raise HubError(f"{repository}: has no {name} at {info.sha}, so it is no OUR-GAN model")
+            raise HubError(f"{repository}: has no {name} at {info.sha}, so it is not an OUR-GAN model")
     return checksums
 
 

@@ -179,7 +179,7 @@ def save_figure(
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OurganError(f"{path}: figures are written as .png or .jpg; choose one of these")
-    try:
+    with files.refuse_unwritable(path, "choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.atomic_path(path.with_suffix(".json")) as aside_record, files.atomic_path(path) as aside:
             if isinstance(figure, Figure):
@@ -187,9 +187,6 @@ def save_figure(
             else:
                 figure.save(aside, quality=92)
             files.write_json(aside_record, record)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OurganError(f"{path}: cannot be written ({reason}); choose another place") from error
 
 
 def as_picture(figure: Figure) -> Image.Image:

@@ -71,12 +71,8 @@ def reproduce(
     with _locked(out):
         run: dict[str, Any] = {"status": "running", "profile": loaded.name, **provenance.record()}
         run["notebooks"] = {path.stem: {"status": "not run"} for path in chosen}
-        try:
-            with _environment(out, value):
-                _execute_all(chosen, run, out, values, cell_seconds or CELL_SECONDS.get(loaded.name, 86400))
-        except OSError as error:
-            reason = error.strerror or error
-            raise OurganError(f"{out}: cannot be written ({reason}); make room there") from error
+        with files.refuse_unwritable(out, "make room there"), _environment(out, value):
+            _execute_all(chosen, run, out, values, cell_seconds or CELL_SECONDS.get(loaded.name, 86400))
         print(_summary(run, out))
         if commit_notebooks and run["status"] == "done":
             commit(chosen, run, out, ROOT)

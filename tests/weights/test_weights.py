@@ -187,7 +187,7 @@ confidence = "made here"
 def test_a_revision_that_can_move_is_refused_when_the_registry_is_read(revision: str) -> None:
     assert parse(f'{ENTRY}revision = "{REVISION}"')["tiny"].revision == REVISION
     assert parse(ENTRY)["tiny"].prefetch == "hf download someone/tiny tiny.safetensors"
-    with pytest.raises(WeightsError, match=rf"tiny: revision '{revision}' is no commit") as caught:
+    with pytest.raises(WeightsError, match=rf"tiny: revision '{revision}' is not a commit") as caught:
         parse(f'{ENTRY}revision = "{revision}"')
     assert "\n" not in str(caught.value)
 

@@ -86,7 +86,7 @@ def test_other_files_are_refused(tiny: dict[str, Tensor], entry: Released, tmp_p
     huge_header = (2**40).to_bytes(8, "little") + whole[8:]
     for content in (b"<!doctype html><title>403</title>", whole[:-1], whole[:5], b"", huge_header):
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match="no whole safetensors file"):
+        with pytest.raises(WeightsError, match="not a whole safetensors file"):
             weights.from_file(entry, path)
     with pytest.raises(WeightsError, match="no such file"):
         weights.load(path=tmp_path / "absent.safetensors")

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError, check_choice
-from ourgan._core.files import atomic_path
+from ourgan._core.files import atomic_path, refuse_unwritable
 from ourgan.explorer.state.background import Dispatch
 from ourgan.explorer.state.scene import Scene, interpolate
 from ourgan.explorer.state.session import Session
@@ -63,13 +63,8 @@ def save_animation(pictures: Sequence[Float[Tensor, "3 h w"]], directory: Path, 
     forward = [Image.fromarray(to_uint8(picture)) for picture in pictures]
     first, *rest = [*forward, *forward[-2:0:-1]]
     path = free_path(directory, name, f".{kind}")
-    try:
-        with atomic_path(path) as temporary:
-            first.save(
-                temporary, format=kind, save_all=True, append_images=rest, duration=MILLISECONDS, loop=0
-            )
-    except OSError as error:
-        raise OurganError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with refuse_unwritable(path), atomic_path(path) as temporary:
+        first.save(temporary, format=kind, save_all=True, append_images=rest, duration=MILLISECONDS, loop=0)
     return path
 
 

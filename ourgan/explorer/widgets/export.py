@@ -7,7 +7,6 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from ourgan._core import files
-from ourgan._core.errors import OurganError
 from ourgan.config import SIZES
 from ourgan.explorer.state.export import Cancelled, Render, free_path, safe_name
 from ourgan.explorer.widgets.base import (
@@ -55,10 +54,8 @@ class ExportPanel(Panel):
     @report_errors
     def _save_json(self) -> None:
         path = free_path(self.session.directory(), self.name.value, ".json")
-        try:
+        with files.refuse_unwritable(path):
             files.write_bytes(path, f"{self.session.scene.to_json()}\n".encode())
-        except OSError as error:
-            raise OurganError(f"{path}: cannot be written ({error.strerror or error})") from error
         self.say(f"Saved {path}")
 
     @report_errors
