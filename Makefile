@@ -5,7 +5,7 @@ ONLY ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: reproduce test test-long lint format notebooks lab clean
+.PHONY: reproduce test test-long check lint format notebooks lab clean
 
 # `make .venv` is the install: done once, and again when what it installs has changed. With LOCKED=1 (Python 3.11
 # on Linux) pip refuses every file whose checksum is not the one in requirements.lock.
@@ -36,6 +36,10 @@ test: $(INSTALLED)
 # Campaigns of minutes to hours: large pictures killed, memory over thousands of iterations.
 test-long: $(INSTALLED)
 	$(BIN)/python -m pytest -m long
+
+# What a person runs before every commit: under three minutes on two cores.
+check: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -18,7 +18,16 @@ from ourgan.metrics import sifid
 from ourgan.metrics.lpips import lpips_network
 from ourgan.models.feature_nets import inception_blocks
 
+# Rooms whose tests start kernels, browsers, servers, trainings; elsewhere a test says itself that it is slow.
+SLOW_ROOMS = {"benchmark", "browser", "cluster", "faults", "reproduce"}
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what `-m` does not ask for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in SLOW_ROOMS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

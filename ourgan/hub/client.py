@@ -48,7 +48,9 @@ def looks_like_repository(text: str) -> bool:
 def check_name(repository: str) -> None:
     """Raise HubError unless `repository` has the form of a repository's name."""
     if not looks_like_repository(repository):
-        raise HubError(f"{repository!r} is not the name of a repository on the Hub; it has the form user/repo")
+        raise HubError(
+            f"{repository!r} is not the name of a repository on the Hub; it has the form user/repo"
+        )
 
 
 def ask(question: Callable[[], Answer], endpoint: str, *, tries: int = TRIES) -> Answer:

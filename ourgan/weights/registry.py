@@ -99,8 +99,8 @@ def parse(text: str) -> dict[str, Released]:
             raise WeightsError(str(error)) from None
         if entry.revision and not COMMIT.fullmatch(entry.revision):
             raise WeightsError(
-                f"registry.toml: {name}: revision {entry.revision!r} is not a commit of 40 hexadecimal digits; "
-                "a branch can move, so name a commit or leave it empty"
+                f"registry.toml: {name}: revision {entry.revision!r} is not a commit of 40 hexadecimal "
+                "digits; a branch can move, so name a commit or leave it empty"
             )
         if entry.sha256 and not SHA256.fullmatch(entry.sha256):
             raise WeightsError(f"registry.toml: {name}: sha256 {entry.sha256!r} is not 64 hexadecimal digits")

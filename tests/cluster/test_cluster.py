@@ -143,6 +143,7 @@ def dask(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_the_scheduler_is_restarted_in_the_middle(tmp_path: Path, serial: list[bytes]) -> None:
     port = str(free_port())
     where = f"tcp://127.0.0.1:{port}"

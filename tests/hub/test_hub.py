@@ -153,6 +153,7 @@ def test_a_hub_that_stays_busy_is_given_up(hub: Hub, cache: Path, monkeypatch: p
     assert len(hub.requests) == 4
 
 
+@pytest.mark.slow
 def test_an_unreachable_hub_costs_less_than_five_seconds(cache: Path) -> None:
     import huggingface_hub  # noqa: F401  (its import is not what is measured)
 

@@ -34,6 +34,7 @@ def process(hub: Hub, home: Path, *command: str, **settings: str) -> subprocess.
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_pushed_draws_the_same_pulled_and_again_offline(hub: Hub, tmp_path: Path) -> None:
     code = """
 import sys
@@ -60,6 +61,7 @@ assert again.sample(7).equal(OurGAN.from_pretrained(sys.argv[1], device="cpu").s
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_refusal_reaches_the_command_line_in_one_line(hub: Hub, tmp_path: Path) -> None:
     out = str(tmp_path / "scene.tif")
     refused = process(hub, tmp_path, "-m", "ourgan", "synthesize", "someone/absent", "--out", out)

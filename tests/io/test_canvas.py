@@ -108,6 +108,7 @@ def test_preview_and_record_lie_beside(saved, pixels):
     assert len(list(saved.parent.iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_same_pixels_give_the_same_bytes(saved, pixels, tmp_path):
     save_picture(tmp_path / "again.tif", pixels, {"seed": 8})
     assert sha256(tmp_path / "again.tif") == sha256(saved)
@@ -147,6 +148,7 @@ except OurganError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 @pytest.mark.parametrize("limit", [1_000, 300_000, 900_000])

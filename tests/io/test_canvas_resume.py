@@ -47,6 +47,7 @@ def draw(path: Path, pixels: np.ndarray, *, pause: float = 0, resume: bool = Fal
     canvas.finish({"seed": 7})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 def test_killed_at_20_moments_it_ends_with_the_same_bytes(tmp_path, pixels, suffix):
     draw(tmp_path / f"whole{suffix}", pixels)
@@ -124,6 +125,7 @@ except OurganError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [10_000, 900_000, 2_000_000])
 def test_a_full_disk_is_one_line_and_goes_on_once_there_is_room(tmp_path, limit):
     def run(limit: int) -> subprocess.CompletedProcess[str]:

@@ -140,6 +140,7 @@ kinds = st.sampled_from(sorted(SEEDS))
 edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @fuzzed
 @given(kind=kinds, edits=edits)
 @example(kind="planes", edits=[(0.03125, 0)])  # tifffile gives an empty array without a word
@@ -158,6 +159,7 @@ def test_damaged_files_give_a_picture_or_one_line(tmp_path, kind, edits):
     assert 0 <= image.min() and image.max() <= 1  # false for NaN too
 
 
+@pytest.mark.slow
 @fuzzed
 @given(kind=kinds, kept=st.floats(0, 1, exclude_max=True))
 def test_a_cut_file_is_refused_or_read_in_full(tmp_path, kind, kept):

@@ -37,6 +37,7 @@ def test_without_the_trunk_there_is_no_number(no_trunk: None) -> None:
         lpips(torch.zeros(3, 32, 32), torch.zeros(3, 32, 32))
 
 
+@pytest.mark.slow
 def test_it_is_the_packages_distance_with_the_trunk_that_was_loaded(
     photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_it_is_the_packages_distance_with_the_trunk_that_was_loaded(
     assert lpips(first, second) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_packages_trunk_is_torchvisions(photo: Photo) -> None:
     """Its first filter is torchvision's, its shapes are VGG16's, and more noise is farther away."""
     state = weights.load("vgg16").state_dict

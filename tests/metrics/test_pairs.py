@@ -44,6 +44,7 @@ def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     lpips_network.cache_clear()
 
 
+@pytest.mark.slow
 def test_it_is_the_mean_of_the_plain_distances(
     metric: str, samples: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * np.trace(root))
 
 
+@pytest.mark.slow
 def test_bands_of_a_1k_photo_are_the_whole_photo(
     inception_network: Inception3, random_inception: None, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_weights_without_batch_counts_or_deeper_layers_will_do(
     load_inception.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", ["relu2_2", "relu4_3"])
 def test_the_stand_in_sees_blur_and_has_its_own_name(depth: str, photo: Photo) -> None:
     assert "sifid" not in STAND_IN.lower() and "sifid" not in sifid.si_fd_extractor(depth).name.lower()

@@ -64,6 +64,7 @@ def test_bands_are_the_whole_image(
     torch.testing.assert_close(joined, whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trunk", ["alex", "vgg"])
 def test_all_five_depths_of_a_real_trunk(trunk: str, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming_features, "SHARE", 1)  # many bands

@@ -36,6 +36,7 @@ def oracle(network: RRDBNet) -> torch.nn.Module:
     return ESRGANArch().load(network.state_dict()).model.eval()
 
 
+@pytest.mark.slow
 def test_paper_configuration_has_the_official_size() -> None:
     with torch.device("meta"):
         network = RRDBNet()
@@ -61,6 +62,7 @@ def test_small_network_equals_the_oracle() -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_released_weights_equal_the_oracle_on_a_photo() -> None:
     network, _ = weights.network()
     image = photo_crop(32)
@@ -73,6 +75,7 @@ def test_released_weights_equal_the_oracle_on_a_photo() -> None:
     torch.testing.assert_close(channels_last, theirs, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_close_to_float32() -> None:
     network, _ = weights.network()
     image = photo_crop(32)

@@ -161,6 +161,7 @@ def test_the_rate_falls_to_a_tenth_at_four_fifths(photo: Photo) -> None:
     assert rates == pytest.approx([5e-4] * 8 + [5e-5] * 2)
 
 
+@pytest.mark.slow
 def test_z_star_learns_to_be_the_photo(photo: Photo) -> None:
     trainer = SinGANTrainer(photo("sunset"), dataclasses.replace(TINY, channels=16, iterations=60), seed=0)
     errors = [trainer.step().losses["reconstruction"] for _ in range(60)]
@@ -193,6 +194,7 @@ def resumable(photo: Tensor, run: Path | str, *, resume: bool = False) -> None:
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bits(photo: Photo, tmp_path: Path) -> None:
     np.save(tmp_path / "photo.npy", photo().numpy())
     names = {"photo": str(tmp_path / "photo.npy"), "run": str(tmp_path / "run")}

@@ -53,6 +53,7 @@ def test_paper_configuration_has_the_official_size() -> None:
     assert not network.checkpointing
 
 
+@pytest.mark.slow
 def test_paper_configuration_equals_the_oracle_on_a_photo(photo: Photo) -> None:
     torch.manual_seed(1)
     network = SwinIR().eval()

@@ -59,6 +59,7 @@ def test_package_gives_the_whole_network(caplog: pytest.LogCaptureFixture) -> No
     assert loaded.state_dict["conv_last.bias"].abs().max() < 7
 
 
+@pytest.mark.slow
 def test_packaged_network_upscales_a_photo_about_as_faithfully_as_bicubic() -> None:
     network, _ = weights.network()
     with Image.open(PHOTO) as photo:
@@ -212,6 +213,7 @@ def test_unknown_names_and_modes_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         weights.load()
 
 
+@pytest.mark.slow
 def test_import_touches_neither_the_hub_client_nor_the_network_nor_cuda() -> None:
     code = """
 import socket, sys
