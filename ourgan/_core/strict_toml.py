@@ -18,6 +18,12 @@ class ConfigError(OurganError):
     """A configuration that cannot be used; its text names the key and the nearest valid one."""
 
 
+def inline(kind: type[T]) -> T:
+    """Declare a dataclass's field whose own keys stand in the same table as the keys beside it."""
+    field: T = dataclasses.field(default_factory=kind, metadata={"inline": True})
+    return field
+
+
 def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     """Build a (nested) dataclass from plain data, as TOML and JSON give it.
 
@@ -25,24 +31,32 @@ def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     keeps the defaults of its dataclass.
 
     Args:
-        kind: the dataclass; its `__post_init__` checks ranges.
+        kind: the dataclass; its `__post_init__` checks ranges. Its class method `upgrade(table)`, where there is
+            one, drops the keys that it once had.
         table: its fields by name.
         where: what error lines begin with, such as the file.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a missing key, a wrong type or range.
     """
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in fields:
-            raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, fields)}")
-        values[key] = _convert(hints[key], value, where, key)
-    for field in fields.values():
+    hints, fields = typing.get_type_hints(kind), dataclasses.fields(kind)  # type: ignore[arg-type]
+    parts = {field.name: _names(hints[field.name]) for field in fields if field.metadata.get("inline")}
+    own = [field.name for field in fields if field.name not in parts]
+    known = [*own, *(key for keys in parts.values() for key in keys)]
+    try:
+        table = getattr(kind, "upgrade", dict)(table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, known)}")
+    values = {key: _convert(hints[key], table[key], where, key) for key in own if key in table}
+    for part, keys in parts.items():
+        values[part] = from_dict(hints[part], {key: table[key] for key in keys if key in table}, where)
+    for key in own:
         # A section that a profile leaves out keeps its defaults, which are the paper's.
-        if field.name not in values and dataclasses.is_dataclass(hints[field.name]):
-            values[field.name] = hints[field.name]()
+        if key not in values and dataclasses.is_dataclass(hints[key]):
+            values[key] = hints[key]()
     try:
         return kind(**values)
     except (ConfigError, TypeError) as error:
@@ -52,6 +66,10 @@ def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
 def to_dict(config: Any) -> dict[str, Any]:
     """Return the plain data of a dataclass as JSON and TOML hold it: lists for its tuples."""
     table: dict[str, Any] = dataclasses.asdict(config)
+    for field in dataclasses.fields(config):
+        if field.metadata.get("inline"):
+            del table[field.name]
+            table |= to_dict(getattr(config, field.name))
     return {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
 
 
@@ -77,6 +95,10 @@ def at_most(key: str, value: float, most: float) -> None:
     """Raise ConfigError for a `value` above `most`."""
     if value > most:
         raise ConfigError(f"{key} is {value}: it must be at most {most}")
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _convert(kind: Any, value: Any, where: str, key: str) -> Any:

@@ -5,13 +5,13 @@ to the enlarged image of the scale below:
 
     x_0 = tanh(G_0(z_0)),      x_n = up(x_{n-1}) + tanh(G_n(up(x_{n-1}) + a_n z_n))
 
-It stands on the pyramid, the blocks and the critic of `global_generator`, so that a comparison is one of
+It stands on the pyramid, the blocks and the discriminator of `hp_vae_gan`, so that a comparison is one of
 methods and not of codes. Where that departs from the public code, and why:
 
 * Zeros are padded inside every convolution, as everywhere here; there, once around noise and image, and
-  not at all in the critic. Maps keep their size, and the explicit gradients of the critic hold. The price:
-  near a border all networks know where they are, which steadies the layout more than there.
-* The critic has spectral norm and no batch norm: it is ours.
+  not at all in the discriminator. Maps keep their size, and the explicit gradients of the discriminator
+  hold. The price: near a border all networks know where they are, which steadies the layout more than there.
+* The discriminator has spectral norm and no batch norm: it is ours.
 * Images are enlarged bilinearly, as in Eq. 2, not bicubically. What goes up is clipped to [-1, 1] as there,
   but not truncated to 8 bits, which darkened every scale by half a level on average.
 * The noise of the coarsest scale has three channels of its own; there, one that is repeated three times.
@@ -23,52 +23,54 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ourgan.config import SinGANConfig
-from ourgan.models.hp_vae_gan import GlobalGenerator, Refiner
+from ourgan.models.pyramid import ConvBlock, GlobalGenerator
+
+CHANNELS = 3  # of the noise at every scale: an image's, so that G_1 can begin as a copy of G_0
+
+
+def block(config: SinGANConfig, scale: int) -> ConvBlock:
+    """Build G_n before it learns: noise or a noisy image (N, 3, h, w) to an image (N, 3, h, w), before the tanh."""
+    return ConvBlock(3, 3, config.channels_at(scale), config.layers, batch_norm=True)
+
+
+def discriminator(config: SinGANConfig, scale: int) -> ConvBlock:
+    """Build D_n, which judges patches: an image (N, 3, h, w) to a map of scores (N, 1, h, w)."""
+    return ConvBlock(3, 1, config.channels_at(scale), config.layers, spectral_norm=True)
 
 
 class SinGAN(GlobalGenerator):
-    """The blocks grown so far, G_0 as `decoder`, and z*: what `draw` needs is that of `GlobalGenerator`.
-
-    Args:
-        config: sizes of networks and pyramid.
-        aspect_ratio: height / width of the training photo.
-    """
+    """The blocks grown so far, G_0 as `decoder`, and z*. Args: as `GlobalGenerator`."""
 
     config: SinGANConfig
     reconstruction_noise: Tensor  # z*, (1, 3, h_0, w_0): the noise from which the photo is reconstructed
 
     def __init__(self, config: SinGANConfig, aspect_ratio: float) -> None:
-        super().__init__(config, aspect_ratio)
-        del self.encoder  # the photo is not encoded: z* stands for it
-        noise = torch.randn(1, config.latent_channels, *self.sizes[0])
-        self.register_buffer("reconstruction_noise", noise)
+        super().__init__(config, aspect_ratio, CHANNELS, decoder=block(config, 0))
+        self.register_buffer("reconstruction_noise", torch.randn(1, CHANNELS, *self.sizes[0]))
 
-    def grow(self) -> None:
-        """Add the block of the next scale: a copy of the one below where that is as wide, else fresh."""
+    def new_block(self) -> nn.Module:
+        """Return the block of the next scale: a copy of the one below where that is as wide, else fresh."""
         scale = len(self.refiners) + 1
         if self.config.channels_at(scale) == self.config.channels_at(scale - 1):
-            block = copy.deepcopy(self.refiners[-1] if self.refiners else self.decoder)
-        else:
-            block = Refiner(self.config.at(scale))
-        self.refiners.append(block)
-        self.noise_amplitudes.append(0.0)
+            return copy.deepcopy(self.refiners[-1] if self.refiners else self.decoder)
+        return block(self.config, scale)
 
-    def refine(
-        self, image: Tensor, scale: int, noise: Tensor | None = None, width: int | None = None
-    ) -> Tensor:
-        """x_n at `scale` from x_{n-1}, both (N, 3, h, w); z_n is 0 without noise."""
-        enlarged = self.enlarge(image, scale, width)
-        seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise
-        made: Tensor = self.refiners[scale - 1](self._computed(seen)).to(enlarged.dtype)
-        return enlarged + torch.tanh(made)
+    def noisy(self, scale: int) -> bool:
+        """Return True: noise enters at every scale."""
+        return True
 
-    def enlarge(self, image: Tensor, scale: int, width: int | None = None) -> Tensor:
-        """up(x_{n-1}): an image of the scale below, clipped to [-1, 1], at the size of `scale`."""
-        height, default = self.sizes[scale]
-        size = (height, width or default)
-        align = self.config.align_corners
-        return F.interpolate(image.clamp(-1, 1), size, mode="bilinear", align_corners=align)
+    def enlarge(
+        self, image: Float[Tensor, "n 3 _ _"], scale: int, width: int | None = None
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Return up(x_{n-1}): an image of the scale below, clipped to [-1, 1], at the size of `scale`."""
+        return super().enlarge(image.clamp(-1, 1), scale, width)
+
+    def combine(
+        self, enlarged: Float[Tensor, "n 3 h w"], output: Float[Tensor, "n 3 h w"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Return x_n = up(x_{n-1}) + tanh(G_n(up(x_{n-1}) + a_n z_n)), in [-2, 2]."""
+        return enlarged + torch.tanh(output)

@@ -6,22 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ourgan._core.errors import OurganError
-from ourgan._core.files import atomic_path, clean_partial, write_bytes
-from ourgan.training import run_lock
-from ourgan.training.errors import TrainingError
+from ourgan._core.files import atomic_path, write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"  # in the directory of a run
 LOG = "log.jsonl"  # beside it
+
+
+class TrainingError(OurganError):
+    """A training that cannot go on; says at which iteration and why."""
 
 
 class CheckpointError(OurganError):
@@ -71,32 +73,6 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         raise CheckpointError(f"{path}: damaged ({error}); delete it, or restore it from a copy") from None
 
 
-def open_run(run: Path, resume: bool) -> bool:
-    """Make the directory of a run, rid of what a killed one left; whether a checkpoint is to be continued.
-
-    The directory is this process's until `close_run`, or until it ends. Raises TrainingError for one that is
-    there, unless `resume`, for one that another process is training in, and for one that cannot be written.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        run_lock.hold(run)
-        clean_partial(run)
-    except OSError as error:
-        raise TrainingError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
-    if not (run / CHECKPOINT).exists():
-        return False
-    if not resume:
-        raise TrainingError(
-            f"{run} holds a training already: continue it with --resume, or choose another --out"
-        )
-    return True
-
-
-def close_run(run: Path) -> None:
-    """Let another process train in `run`."""
-    run_lock.release(run)
-
-
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a run's log. Raises CheckpointError where it is missing or damaged."""
     try:
@@ -126,29 +102,50 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimizer as flat tensors, `<parameter index>.<name>`."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{name}": torch.as_tensor(v) for index, held in state.items() for name, v in held.items()
-    }
+def collect(
+    modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Return the state of networks and optimisers as flat tensors under their names.
+
+    Those of an optimiser are `<its name>.<parameter index>.<name>`.
+    """
+    tensors: dict[str, Tensor] = {}
+    for title, module in modules.items():
+        tensors |= prefixed(title, dict(module.state_dict()))
+    for title, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= prefixed(f"{title}.{index}", {k: torch.as_tensor(v) for k, v in state.items()})
+    return tensors
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took; the groups are those of the optimizer as built."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def restore(
+    tensors: dict[str, Tensor],
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> None:
+    """Put back what `collect` returned; the optimisers keep their groups as built."""
+    for title, module in modules.items():
+        module.load_state_dict(under(title, tensors))
+    for title, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in under(title, tensors).items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def check_identity(path: str | os.PathLike[str], meta: dict[str, Any], mine: dict[str, Any]) -> None:
-    """Refuse a checkpoint whose `identity` is not `mine`; the CheckpointError names the first difference."""
+    """Refuse a checkpoint whose `identity` is not `mine`; the CheckpointError names the first difference.
+
+    Keys of a configuration that only the checkpoint has are those of an earlier version, and are passed over.
+    """
     if "identity" not in meta:
         raise CheckpointError(f"{path}: holds no training to continue; choose another --out")
     for key, value in mine.items():
         theirs = meta["identity"].get(key)
+        if isinstance(theirs, dict) and isinstance(value, dict):
+            theirs = {name: theirs.get(name) for name in value}
         if theirs != value:
             raise CheckpointError(
                 f"{path}: of another training, {_difference(key, theirs, value)}; use its settings, "
@@ -185,7 +182,7 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 
 def _difference(key: str, theirs: Any, mine: Any) -> str:
     if isinstance(theirs, dict) and isinstance(mine, dict):
-        for name in [*mine, *theirs]:
+        for name in mine:
             if theirs.get(name) != mine.get(name):
                 return f"{name} was {theirs.get(name)} and is now {mine.get(name)}"
     return f"{key} was {theirs} and is now {mine}"

@@ -10,7 +10,7 @@ no double backward: with q_0 = dP/dg_0 and q_l = m_l (W_l q_{l-1}), it is the we
 pair (q_{l-1}, u_l), u_l being the chain at layer l. That is the same product as for the plain
 losses, whose pairs are (feature_{l-1}, u_l), hence all of them are stacked into one batch: real and
 fake and interpolated images go up together, come down together, and share each weight gradient.
-Equal to autograd's double backward to rounding (tests/training/test_critic.py).
+Equal to autograd's double backward to rounding (tests/training/test_gradient_penalty.py).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ourgan.models.coordconv import VerticalCoordConv2d, columns_gradient, coordinate_columns
-from ourgan.models.hp_vae_gan import SLOPE, Discriminator
+from ourgan.models.pyramid import SLOPE, ConvBlock
 
 
 @dataclasses.dataclass
-class CriticLosses:
+class DiscriminatorLosses:
     """The three terms of the discriminator's loss, scalars."""
 
     real: Tensor  # -mean D(x)
@@ -34,15 +34,15 @@ class CriticLosses:
     penalty: Tensor  # lambda mean (|dD/dx| - 1)^2, the norm over channels at every pixel
 
 
-def critic_step(
-    discriminator: Discriminator,
+def discriminator_step(
+    discriminator: ConvBlock,
     real: Tensor,
     fake: Tensor,
     *,
     mix: float,
     penalty_weight: float,
     dtype: torch.dtype,
-) -> CriticLosses:
+) -> DiscriminatorLosses:
     """Add the gradient of -mean D(real) + mean D(fake) + GP to the parameters' `.grad`.
 
     Args:
@@ -73,11 +73,11 @@ def critic_step(
         gradients = _gradients(layers, weights, features, chain, tangent, first)
     torch.autograd.backward(weights, gradients)
     means = scores.to(real.dtype)
-    return CriticLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
+    return DiscriminatorLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
 
 
 def score_gradient(
-    discriminator: Discriminator, images: Tensor, *, dtype: torch.dtype
+    discriminator: ConvBlock, images: Tensor, *, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Mean score of images (N, 3, H, W) and its gradient with respect to them."""
     layers, weights = _layers(discriminator)
@@ -88,7 +88,7 @@ def score_gradient(
     return scores.to(images.dtype).mean(), gradient.to(images.dtype)
 
 
-def _layers(discriminator: Discriminator) -> tuple[list[VerticalCoordConv2d], list[Tensor]]:
+def _layers(discriminator: ConvBlock) -> tuple[list[VerticalCoordConv2d], list[Tensor]]:
     layers = [layer for layer in discriminator.convolutions if isinstance(layer, VerticalCoordConv2d)]
     return layers, [layer.effective_weight() for layer in layers]
 

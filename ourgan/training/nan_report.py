@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ourgan._core import provenance
 from ourgan._core.files import write_json
 from ourgan.training import checkpoint
-from ourgan.training.errors import TrainingError
+from ourgan.training.checkpoint import TrainingError
 
 REPORT = "nan_report.json"
 

@@ -1,129 +1,177 @@
-"""Runs a training of step 1 to its end: progress, log, checkpoints, interruption, resume."""
+"""The loop of every training: progress, log, checkpoints, interruption, resume; one directory for each run."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
-from PIL import Image
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from ourgan._core import files
-from ourgan.config import GlobalStructureConfig, SinGANConfig
-from ourgan.io.pixels import contact_sheet
-from ourgan.models.hp_vae_gan import GlobalGenerator
-from ourgan.training.checkpoint import CHECKPOINT, LOG, close_run, open_run, read_log, write_log
-from ourgan.training.errors import TrainingError
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer, Progress
-from ourgan.training.interrupt import deferred
+from ourgan._core.files import clean_partial
+from ourgan.training import run_lock
+from ourgan.training.checkpoint import CHECKPOINT, LOG, TrainingError, read_log, write_log
 from ourgan.training.nan_report import reported
-from ourgan.training.singan import SinGANTrainer
-from ourgan.upscale.noise import scene_noise
 
 log = logging.getLogger(__name__)
 
-LOG_EVERY = 20  # iterations
+Line = dict[str, Any]  # of the log
 
 
-def train_global_structure(
-    photo: Tensor,
-    config: GlobalStructureConfig,
-    run: Path,
-    *,
-    seed: int = 0,
-    resume: bool = False,
-    device: str | torch.device = "cpu",
-    checkpoint_seconds: float = 60.0,
-    tensorboard: Path | None = None,
-    progress: bool = True,
-) -> GlobalGenerator:
-    """Train step 1 on `photo`, (3, H, W) in [0, 1], in the directory `run`: SinGAN with its configuration.
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """One iteration done."""
 
-    Leaves there `log.jsonl`, a sheet of samples for every scale and `checkpoint.safetensors`. A run
-    that was killed at any moment goes on from its last checkpoint with `resume=True` and, on a CPU,
-    ends with the weights it would have had, bit for bit.
+    iteration: int  # from 1; of step 1, within the scale
+    losses: dict[str, float]
+    seconds: float
+    total: int  # iterations since the training began
+    logged: bool  # whether the log gets a line of it
+    milestone: bool  # whether the training has something to measure or to draw, and saves its state, after it
+    scale: int | None = None  # of step 1
+
+    def line(self) -> Line:
+        """Return the line of the log."""
+        scale = {} if self.scale is None else {"scale": self.scale}
+        losses = {name: float(f"{value:.5g}") for name, value in self.losses.items()}
+        return {**scale, "iteration": self.iteration, **losses, "seconds": round(self.seconds, 4)}
+
+
+class Trainer(Protocol):
+    """The state of a training, and its next iteration."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no iteration is left to do."""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Scale (0 where there are none) and iteration."""
+
+    @property
+    def where(self) -> str:
+        """The position in words."""
+
+    @property
+    def status(self) -> str:
+        """What the progress bar says."""
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Work done and all work, in a unit of the training's own."""
+
+    def begin(self, run: Path) -> list[Line]:
+        """Prepare a new training in `run`; return lines for the log."""
+
+    def step(self) -> Progress:
+        """Do the next iteration."""
+
+    def milestone(self, run: Path) -> list[Line]:
+        """Measure or draw after an iteration that asks for it; return lines for the log."""
+
+    def save(self, path: Path, **metadata: Any) -> None:
+        """Write the whole state, and plain data beside it, atomically."""
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Continue from `save`; return its metadata. Raises CheckpointError for another training's."""
+
+
+@contextlib.contextmanager
+def open_run(run: Path, resume: bool) -> Iterator[bool]:
+    """Open the directory of a run for this process alone; yield whether a checkpoint is to be continued.
+
+    It is made where it is missing, and rid of what a killed run left half-written.
 
     Raises:
-        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
-            gradient is not finite (nan_report.json says what is known).
-        CheckpointError: the checkpoint is of another photo, seed or configuration, or damaged.
-        KeyboardInterrupt: Ctrl-C, after the state was saved.
+        TrainingError: a training is there and `resume` is False, another process is training there, or
+            nothing can be written there.
     """
-    resuming = open_run(run, resume)
     try:
-        trainer: GlobalStructureTrainer
-        if isinstance(config, SinGANConfig):
-            trainer = SinGANTrainer(photo, config, seed=seed, device=device)
-        else:
-            trainer = GlobalStructureTrainer(photo, config, seed=seed, device=device)
-        seconds = 0.0
-        if resuming:
-            seconds = trainer.load(run / CHECKPOINT).get("seconds", 0.0)
-            log.info("resuming at scale %d, iteration %d", trainer.scale, trainer.iteration)
-        _to_the_end(trainer, run, resuming, seconds, checkpoint_seconds, tensorboard, progress)
+        run.mkdir(parents=True, exist_ok=True)
+        run_lock.acquire(run)
+        clean_partial(run)
+    except OSError as error:
+        raise TrainingError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        found = (run / CHECKPOINT).exists()
+        if found and not resume:
+            raise TrainingError(
+                f"{run} holds a training already: continue it with --resume, or choose another --out"
+            )
+        yield found
     finally:
-        close_run(run)
-    return trainer.generator.eval().requires_grad_(False)
+        run_lock.release(run)
 
 
-def _to_the_end(
-    trainer: GlobalStructureTrainer,
+def train_loop(
+    trainer: Trainer,
     run: Path,
+    *,
     resuming: bool,
-    seconds: float,
     checkpoint_seconds: float,
-    tensorboard: Path | None,
-    progress: bool,
-) -> None:
-    history = _history(run / LOG, trainer) if resuming else []
+    tensorboard: Path | None = None,
+    progress: bool = True,
+    title: str = "",
+) -> list[Line]:
+    """Train to the end in an opened directory, and return the log.
+
+    The state is saved at every milestone, when `checkpoint_seconds` have gone by, and before a signal is obeyed:
+    a training that was killed at any moment ends, resumed, with the bits that it would have had (on a CPU).
+
+    Args:
+        trainer: at its first iteration.
+        run: the directory, from `open_run`.
+        resuming: whether to go on from the checkpoint there.
+        checkpoint_seconds: the longest time between two checkpoints.
+        tensorboard: a directory for a TensorBoard log beside.
+        progress: whether to show a bar.
+        title: before what the bar says.
+
+    Raises:
+        TrainingError: a loss or a gradient is not finite (nan_report.json says what is known).
+        CheckpointError: the checkpoint is of another training, or damaged, or cannot be written.
+        KeyboardInterrupt: Ctrl-C, after the state was saved; SystemExit(143) likewise for SIGTERM.
+    """
+    lines, seconds = _resume(trainer, run, title) if resuming else ([], 0.0)
     writer = _tensorboard(tensorboard)
     started = time.monotonic() - seconds
     last_save = time.monotonic()
 
     def save() -> None:
         # The log first: whatever it holds beyond the checkpoint is dropped on resuming.
-        write_log(run / LOG, history)
+        write_log(run / LOG, lines)
         trainer.save(run / CHECKPOINT, seconds=round(time.monotonic() - started, 1))
 
-    with deferred() as interrupt, _bar(trainer, progress) as bar, reported(run):
+    with run_lock.defer_signals() as interrupt, _bar(trainer, progress) as bar, reported(run):
+        if not resuming:
+            lines += trainer.begin(run)
         while not trainer.finished:
             done = trainer.step()
-            bar.update(trainer.work(done.scale))
-            _show(bar, trainer, done)
-            of = trainer.config.stage_iterations(done.scale)
-            if done.iteration % LOG_EVERY == 0 or done.iteration == of:
-                history.append(_line(done))
-                _write_scalars(writer, trainer, history[-1])
+            if done.logged:
+                lines.append(done.line())
+                _write_scalars(writer, done)
             # Read once: a signal that comes after this line waits for the next iteration, and its save.
             stopping = interrupt.signal is not None
-            if done.iteration == of or stopping or time.monotonic() - last_save > checkpoint_seconds:
+            if done.milestone:
+                lines += trainer.milestone(run)
+            if done.milestone or stopping or time.monotonic() - last_save > checkpoint_seconds:
                 save()
                 last_save = time.monotonic()
-            if done.iteration == of:
-                with files.atomic_path(run / f"scale-{done.scale:02d}.png") as path:
-                    sample_sheet(trainer.generator, range(4)).save(path)
+            _show(bar, trainer, done, title)
             if stopping:
                 interrupt.check()
         interrupt.check()
     if writer is not None:
         writer.close()
-
-
-@torch.no_grad()
-def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int = 4) -> Image.Image:
-    """Samples side by side."""
-    device = next(generator.parameters()).device
-    scenes = [generator.draw(scene_noise(seed, device))[0].float() for seed in seeds]
-    return contact_sheet([scene.mul(0.5).add(0.5).clamp(0, 1).cpu() for scene in scenes], columns)
+    return lines
 
 
 def training_minutes(lines: Iterable[Mapping[str, float]]) -> float:
-    """Minutes of computing, from a log whose timed lines stand for the iterations since the one before."""
+    """Return the minutes of computing, from a log whose timed lines stand for the iterations since the last one."""
     total, before = 0.0, (0, 0)
     for line in lines:
         if "seconds" not in line:
@@ -134,41 +182,32 @@ def training_minutes(lines: Iterable[Mapping[str, float]]) -> float:
     return round(total / 60, 1)
 
 
-def _bar(trainer: GlobalStructureTrainer, progress: bool) -> Any:
-    config = trainer.config
-    total = sum(trainer.work(s) * config.stage_iterations(s) for s in range(config.scales))
-    before = sum(trainer.work(s) * config.stage_iterations(s) for s in range(trainer.scale))
+def _resume(trainer: Trainer, run: Path, title: str) -> tuple[list[Line], float]:
+    """Load the checkpoint; return the log up to it, and the seconds it took."""
+    meta = trainer.load(run / CHECKPOINT)
+    log.info("%sresuming at %s", f"{title}: " if title else "", trainer.where)
+    lines = [
+        line for line in read_log(run / LOG) if (line.get("scale", 0), line["iteration"]) <= trainer.position
+    ]
+    return lines, float(meta.get("seconds", 0.0))
+
+
+def _bar(trainer: Trainer, progress: bool) -> Any:
+    done, total = trainer.work
     return tqdm(
         total=total,
-        initial=before + trainer.work(trainer.scale) * trainer.iteration,
+        initial=done,
         disable=not progress,
         mininterval=1.0,
-        # In units of work, since an iteration at the last scale costs a hundred of the first.
         bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
     )
 
 
-def _show(bar: Any, trainer: GlobalStructureTrainer, done: Progress) -> None:
-    height, width = trainer.generator.sizes[done.scale]
-    kind = "VAE" if trainer.is_vae else "GAN"
-    of = trainer.config.stage_iterations(done.scale)
-    bar.set_description_str(
-        f"scale {done.scale + 1}/{trainer.config.scales} {kind} {width}x{height} {done.iteration}/{of}",
-        refresh=False,
-    )
+def _show(bar: Any, trainer: Trainer, done: Progress, title: str) -> None:
+    bar.set_description_str(f"{title} {trainer.status}".strip(), refresh=False)
     losses = {name: f"{value:.3g}" for name, value in done.losses.items()}
     bar.set_postfix(losses | {"s/it": f"{done.seconds:.2g}"}, refresh=False)
-
-
-def _line(done: Progress) -> dict[str, Any]:
-    losses = {name: float(f"{value:.5g}") for name, value in done.losses.items()}
-    return {"scale": done.scale, "iteration": done.iteration, **losses, "seconds": round(done.seconds, 4)}
-
-
-def _history(path: Path, trainer: GlobalStructureTrainer) -> list[dict[str, Any]]:
-    """The log up to the trainer's position."""
-    here = (trainer.scale, trainer.iteration)
-    return [line for line in read_log(path) if (line["scale"], line["iteration"]) <= here]
+    bar.update(trainer.work[0] - bar.n)
 
 
 def _tensorboard(directory: Path | None) -> Any:
@@ -183,10 +222,9 @@ def _tensorboard(directory: Path | None) -> Any:
     return SummaryWriter(str(directory))
 
 
-def _write_scalars(writer: Any, trainer: GlobalStructureTrainer, line: dict[str, Any]) -> None:
+def _write_scalars(writer: Any, done: Progress) -> None:
     if writer is None:
         return
-    step = line["iteration"] + sum(trainer.config.stage_iterations(s) for s in range(line["scale"]))
-    for name, value in line.items():
+    for name, value in done.line().items():
         if name not in ("scale", "iteration"):
-            writer.add_scalar(name, value, step)
+            writer.add_scalar(name, value, done.total)
