@@ -27,9 +27,9 @@ import torch
 from ceilings import convolution_ceiling
 
 from ourgan._core.provenance import device_name
-from ourgan.config import GlobalStructureConfig
+from ourgan.config import GlobalStructureConfig, HPVAEGANTraining
 from ourgan.io.read import read_image
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 
@@ -111,7 +111,7 @@ def _stand_in(name: str, **members: Any) -> types.ModuleType:
     return module
 
 
-def ours(trainer: GlobalStructureTrainer, iterations: int) -> list[float]:
+def ours(trainer: ScaleTrainer, iterations: int) -> list[float]:
     """Return the seconds of each iteration at the trainer's scale."""
     return [trainer.step().seconds for _ in range(iterations)]
 
@@ -127,16 +127,17 @@ def main() -> None:
     n = arguments.iterations
 
     # Entering a scale costs time of its own: one iteration more at each scale is not counted.
-    config = GlobalStructureConfig(iterations=2 * n + 1)
-    plain = dataclasses.replace(
-        config, coordinate_encoder=False, coordinate_generator=False, coordinate_discriminator=False
+    config = GlobalStructureConfig(training=HPVAEGANTraining(iterations=2 * n + 1))
+    network = dataclasses.replace(
+        config.network, coordinate_encoder=False, coordinate_generator=False, coordinate_discriminator=False
     )
+    plain = dataclasses.replace(config, network=network)
     photo = read_image(PHOTO)
     trainers = {
-        "plain": GlobalStructureTrainer(photo, plain),
-        "coordinate": GlobalStructureTrainer(photo, config),
+        "plain": ScaleTrainer(photo, plain),
+        "coordinate": ScaleTrainer(photo, config),
     }
-    photos = [x[:1] for x in trainers["plain"].photos]
+    photos = [x[:1] for x in trainers["plain"].learner.photos]
     print(f"{device_name(torch.device('cpu'))}, {arguments.threads} threads, torch {torch.__version__}")
     for dtype in (torch.float32, torch.bfloat16):
         print(f"convolution ceiling, {dtype}: {convolution_ceiling(dtype) / 1e9:.0f} GFLOP/s")
@@ -145,7 +146,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         public = None
         if arguments.public:
-            public = Public(arguments.public, photos, config.vae_refinements + 1, directory)
+            public = Public(arguments.public, photos, config.network.vae_refinements + 1, directory)
         for scale, (height, width) in enumerate(trainers["plain"].generator.sizes):
             medians = _medians(scale, public, trainers, n)
             for name, value in medians.items():
@@ -155,7 +156,7 @@ def main() -> None:
 
 
 def _medians(
-    scale: int, public: Public | None, trainers: dict[str, GlobalStructureTrainer], iterations: int
+    scale: int, public: Public | None, trainers: dict[str, ScaleTrainer], iterations: int
 ) -> dict[str, float]:
     """Return the median seconds of an iteration at `scale`, taken in turns; 0 for an absent code."""
     times: dict[str, list[float]] = {name: [] for name in ("public", *trainers)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ourgan.explorer.app import Explorer as Explorer
     from ourgan.io.read import read_image as read_image
     from ourgan.pipeline import OurGAN as OurGAN
+    from ourgan.training.train import train as train
 
 __version__ = "0.1.0"  # the one place; pyproject.toml reads it
 
@@ -33,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy(
         "explorer.app": ["Explorer"],
         "io.read": ["read_image"],
         "config": ["load_profile"],
+        "training.train": ["train"],
         "_core.errors": ["OurganError"],
     },
 )

@@ -157,10 +157,10 @@ def _reproduce(only: tuple[str, ...] = (), **options: Any) -> int:
     return reproduce(only=only or None, **options)
 
 
-def _train(photo: Path, out: Path, profile: str = "auto", **options: Any) -> int:
-    from ourgan.training.train import train_model
+def _train(photo: Path, out: Path, **options: Any) -> int:
+    from ourgan.training.train import train
 
-    train_model(photo, out, load_profile(profile), **{"steps": (1, 2, 3), **options})
+    train(photo, out, **options)
     print(f"{out}: trained; look at {out / 'samples.jpg'}, then")
     print(f"  ourgan synthesize {out} --seed 7 --size 4k --out scene.tif")
     return 0

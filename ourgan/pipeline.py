@@ -22,7 +22,7 @@ from ourgan.config import SIZES, SuperResolutionConfig
 from ourgan.io.canvas import Canvas, check_output
 from ourgan.io.model_dir import Contents, ModelError, ModelMetadata, StepMetadata, read_model, write_model
 from ourgan.io.pixels import digest, resize, to_uint8
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.models.pyramid import GlobalGenerator
 from ourgan.upscale.crop import Box, crop
 from ourgan.upscale.noise import scene_noise
 from ourgan.upscale.overlap import measure_margin

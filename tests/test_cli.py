@@ -110,16 +110,16 @@ def test_a_picture_in_parts_is_the_picture(
 def test_the_resumed_command_ends_like_the_uninterrupted_one(
     trained: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+    from ourgan.training.scales import ScaleTrainer
 
-    steps, real = iter(range(100)), GlobalStructureTrainer.step
+    steps, real = iter(range(100)), ScaleTrainer.step
 
-    def stop_at_fourth(self: GlobalStructureTrainer) -> object:
+    def stop_at_fourth(self: ScaleTrainer) -> object:
         if next(steps) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return real(self)
 
-    monkeypatch.setattr(GlobalStructureTrainer, "step", stop_at_fourth)
+    monkeypatch.setattr(ScaleTrainer, "step", stop_at_fourth)
     command = ["train", str(PHOTO), "--out", str(tmp_path / "m"), "--profile", str(profile), "--steps", "1"]
     assert main(command) == 130
     assert main([*command, "--resume"]) == 0

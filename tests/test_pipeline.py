@@ -14,18 +14,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import structure
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import SuperResolutionConfig
 from ourgan.io import canvas, tiff
 from ourgan.io.model_dir import ModelError, ModelMetadata
 from ourgan.pipeline import OurGAN
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 from ourgan.upscale.schedule import Step, bytes_in_bands
 from ourgan.upscale.upscaler import PROCESS_BYTES
 
-TINY = GlobalStructureConfig(
+TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=8, layers=1, latent_channels=8,
     batch_size=1, iterations=2, dtype="float32",
 )  # fmt: skip
@@ -33,7 +34,7 @@ TINY = GlobalStructureConfig(
 
 @pytest.fixture(scope="module")
 def model(photo: Callable[..., Tensor]) -> OurGAN:
-    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    trainer = ScaleTrainer(photo(width=64), TINY, seed=3)
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")

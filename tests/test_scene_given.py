@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import structure
 
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import SuperResolutionConfig
 from ourgan.pipeline import OurGAN
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 from ourgan.upscale.noise import scene_noise
 
-TINY = GlobalStructureConfig(
+TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=2, channels=8, layers=1, latent_channels=8,
     batch_size=1, iterations=2, dtype="float32",
 )  # fmt: skip
@@ -21,7 +22,7 @@ TINY = GlobalStructureConfig(
 
 @pytest.fixture(scope="module")
 def model(photo) -> OurGAN:
-    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    trainer = ScaleTrainer(photo(width=64), TINY, seed=3)
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")

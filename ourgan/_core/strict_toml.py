@@ -31,8 +31,8 @@ def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     keeps the defaults of its dataclass.
 
     Args:
-        kind: the dataclass; its `__post_init__` checks ranges. Its class method `upgrade(table)`, where there is
-            one, drops the keys that it once had.
+        kind: the dataclass; its `__post_init__` checks ranges. Where it has a class method `upgrade(table)`,
+            that drops the keys of earlier versions.
         table: its fields by name.
         where: what error lines begin with, such as the file.
 

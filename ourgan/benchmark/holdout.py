@@ -16,7 +16,8 @@ from ourgan.io.pixels import crop_middle
 from ourgan.metrics.lpips import MetricUnavailable, lpips, psnr, st_lpips
 from ourgan.training.degradation import bicubic_downscale
 from ourgan.training.finetune import photo_of_step
-from ourgan.training.patches import SCALE, Pair, stream, with_noise
+from ourgan.training.patches import SCALE, Pair, with_noise
+from ourgan.training.seeds import stream
 
 CROP_SIDE = 384  # HR pixels
 CROPS = 4

@@ -28,7 +28,7 @@ from ourgan.io.pixels import write_image
 from ourgan.io.read import read_image
 from ourgan.metrics.registry import find_metric
 from ourgan.pipeline import OurGAN
-from ourgan.training.train import train_model
+from ourgan.training.train import train as train_model
 from ourgan.upscale.upscaler import Enlarger
 
 TRAINED = "trained.json"  # the last file of a training that is complete

@@ -26,8 +26,8 @@ from ourgan.config import load_profile
 from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.finetune import DEGRADATIONS, photo_of_step
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
 from ourgan.training.patches import PhotoPatches
+from ourgan.training.scales import ScaleTrainer
 from ourgan.training.super_resolution import SuperResolutionTrainer
 from ourgan.upscale.upscaler import NETWORKS
 
@@ -128,8 +128,9 @@ def _train(photo: str, step: int, profile: str, backbone: str) -> str:
     settings, image, device = load_profile(profile), read_image(photo), best_device()
     what = f"training, step {step}, {settings.name} profile"
     if step == 1:
-        config = dataclasses.replace(settings.global_structure, iterations=1)
-        trainer = GlobalStructureTrainer(image, config, device=device)
+        structure = settings.global_structure
+        once = dataclasses.replace(structure.training, iterations=1)
+        trainer = ScaleTrainer(image, dataclasses.replace(structure, training=once), device=device)
         while not trainer.finished:
             trainer.step()
         return what

@@ -92,8 +92,8 @@ def load_profile(name: str = "auto") -> Profile:
     Sections and keys that are in neither keep their defaults, which are the paper's.
 
     Raises:
-        ConfigError: in one line, for a file that cannot be read and for an unknown key, a wrong type or a value
-            out of range, which it names with the nearest valid one.
+        ConfigError: in one line, for a file that cannot be read, and for an unknown key (with the nearest
+            valid one), a wrong type or a value out of range.
     """
     name = resolve_profile(name)
     path = Path(name) if name.endswith(".toml") else PROFILE_DIRECTORY / f"{name}.toml"

@@ -31,7 +31,7 @@ class PyramidConfig:
         at_least("width", self.width, 16)
         at_least("min_width", self.min_width, 8)
         at_least("width", self.width, self.min_width)
-        # The upper limits are far above any use: a model from elsewhere must not keep this machine busy for ever.
+        # The upper limits are far above any use: a model from elsewhere must not keep this machine busy.
         for key in ("gan_stages", "layers"):
             at_least(key, getattr(self, key), 1)
             at_most(key, getattr(self, key), 64)
@@ -99,7 +99,7 @@ class HPVAEGANConfig(PyramidConfig):
 
 @dataclasses.dataclass(frozen=True)
 class SinGANConfig(PyramidConfig):
-    """The networks of SinGAN (Shaham et al. 2019) on the pyramid of step 1; defaults are the public code's."""
+    """The networks of SinGAN (Shaham et al. 2019) on the pyramid of step 1, as in its public code."""
 
     gan_stages: int = 9  # beside the coarsest scale
     channels: int = 32  # of the first scales
@@ -211,7 +211,7 @@ class SinGANStructureConfig(StructureConfig):
 
     @classmethod
     def upgrade(cls, table: dict[str, Any]) -> dict[str, Any]:
-        """Drop the keys of HP-VAE-GAN that earlier versions wrote for a SinGAN, at the one value they could have."""
+        """Drop the keys of HP-VAE-GAN that earlier versions wrote for SinGAN, with their one value."""
         for key, value in _ONCE_IN_SINGAN.items():
             if table.get(key, value) != value:
                 raise ConfigError(f"SinGAN has no {key} to be set: leave it out")

@@ -17,8 +17,16 @@ from ourgan import weights
 from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
-from ourgan.config import GENERATORS, GlobalStructureConfig, SinGANConfig, SuperResolutionConfig
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.config import (
+    GENERATORS,
+    KINDS,
+    HPVAEGANConfig,
+    SinGANConfig,
+    StructureTraining,
+    SuperResolutionConfig,
+)
+from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.pyramid import GlobalGenerator
 from ourgan.models.singan import SinGAN
 
 FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
@@ -60,6 +68,8 @@ class ModelMetadata:
     minutes: float = 0.0  # of training
     trained_on: str = ""  # device and threads
     commit: str = ""
+    # How step 1 learned; config.json has it beside the networks' sizes.
+    training: StructureTraining = dataclasses.field(default_factory=StructureTraining)
 
 
 @dataclasses.dataclass
@@ -116,15 +126,17 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
     state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
     with files.atomic_path(directory / STRUCTURE) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
+    metadata = to_dict(contents.metadata)
+    training = metadata.pop("training")
     table = {
         "format": 2 if isinstance(generator, SinGAN) else 1,
         "generator": generator.config.generator,
         "ourgan": provenance.record()["ourgan"],
         "aspect_ratio": generator.aspect_ratio,
         "noise_amplitudes": generator.noise_amplitudes,
-        "global_structure": to_dict(generator.config),
+        "global_structure": to_dict(generator.config) | training,
         "super_resolution": to_dict(contents.super_resolution),
-        "facts": to_dict(contents.metadata),
+        "facts": metadata,
         "steps": {str(step): to_dict(facts) for step, facts in sorted(contents.steps.items())},
     }
     files.write_json(directory / "config.json", table)
@@ -142,18 +154,19 @@ def _contents(table: dict[str, Any], path: Path) -> Contents:
     }
     if not steps.keys() <= {2, 3, 4}:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
-    generator = _generator(table, path)
+    generator, training = _generator(table, path)
     amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
     if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
         raise ModelError(f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers")
     for _ in amplitudes[1:]:
         generator.grow()
     generator.noise_amplitudes = amplitudes
-    return Contents(generator, super_resolution, from_dict(ModelMetadata, table["facts"], str(path)), steps)
+    metadata = dataclasses.replace(from_dict(ModelMetadata, table["facts"], str(path)), training=training)
+    return Contents(generator, super_resolution, metadata, steps)
 
 
-def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
-    """The generator that the table is of, without weights; tables from before SinGAN do not name it."""
+def _generator(table: dict[str, Any], path: Path) -> tuple[GlobalGenerator, StructureTraining]:
+    """The generator that the table is of, without weights, and how it learned; old tables do not name it."""
     name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
     if not 1 / ELONGATED <= aspect_ratio <= ELONGATED:
         raise ModelError(f"{path}: aspect_ratio {aspect_ratio} is not that of a photo")
@@ -161,10 +174,12 @@ def _generator(table: dict[str, Any], path: Path) -> GlobalGenerator:
         one_of("generator", name, GENERATORS)
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from None
-    if name == "singan":
-        return SinGAN(from_dict(SinGANConfig, table["global_structure"], str(path)), aspect_ratio)
-    config = from_dict(GlobalStructureConfig, table["global_structure"], str(path))
-    return GlobalGenerator(config, aspect_ratio)
+    structure = from_dict(KINDS[name], table["global_structure"], str(path))
+    config = structure.network
+    if isinstance(config, SinGANConfig):
+        return SinGAN(config, aspect_ratio), structure.training
+    assert isinstance(config, HPVAEGANConfig)
+    return HPVAEGAN(config, aspect_ratio), structure.training
 
 
 def _check_size(generator: GlobalGenerator, path: Path) -> None:

@@ -15,32 +15,23 @@ from ourgan.models.pyramid import SLOPE, ConvBlock, GlobalGenerator, wide
 
 
 class Encoder(nn.Module):
-    """E: the photo at scale 0 to mean and log variance of the latent.
+    """E: the photo at scale 0 to mean and log variance of the latent."""
 
-    `blocks` = 2 makes three convolutions under the two heads: a first, `blocks` - 1 middle ones and a last.
-    """
-
-    def __init__(
-        self,
-        channels: int = 64,
-        latent_channels: int = 128,
-        blocks: int = 2,
-        *,
-        coordinate: bool = True,
-        coordinate_padding: str = "zeros",
-    ) -> None:
+    def __init__(self, config: HPVAEGANConfig) -> None:
         super().__init__()
+        channels, latent_channels = config.channels, config.latent_channels
 
         def convolution(inputs: int, outputs: int, spectral_norm: bool = False) -> VerticalCoordConv2d:
             return VerticalCoordConv2d(
                 inputs,
                 outputs,
-                coordinate=coordinate,
-                coordinate_padding=coordinate_padding,
+                coordinate=config.coordinate_encoder,
+                coordinate_padding=config.coordinate_padding,
                 spectral_norm=spectral_norm,
             )
 
-        ins = [3] + [channels] * blocks
+        # `encoder_blocks` = 2 yields three convolutions: a first, n - 1 middle ones and a last.
+        ins = [3] + [channels] * config.encoder_blocks
         self.features = nn.ModuleList(convolution(c, channels, spectral_norm=True) for c in ins)
         self.mean = convolution(channels, latent_channels)
         self.log_variance = convolution(channels, latent_channels)
@@ -96,16 +87,8 @@ class HPVAEGAN(GlobalGenerator):
     encoder: Encoder
 
     def __init__(self, config: HPVAEGANConfig, aspect_ratio: float) -> None:
-        encoder = Encoder(
-            config.channels,
-            config.latent_channels,
-            config.encoder_blocks,
-            coordinate=config.coordinate_encoder,
-            coordinate_padding=config.coordinate_padding,
-        )
-        super().__init__(
-            config, aspect_ratio, config.latent_channels, encoder=encoder, decoder=decoder(config)
-        )
+        networks = {"encoder": Encoder(config), "decoder": decoder(config)}
+        super().__init__(config, aspect_ratio, config.latent_channels, **networks)
 
     def encode(
         self, photo: Float[Tensor, "n 3 h w"]

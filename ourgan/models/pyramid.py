@@ -1,4 +1,4 @@
-"""A pyramid of scales, each with a convolutional block: what the generators of step 1 have in common (Sec. 3.2).
+"""A pyramid of scales, each with a convolutional block: what the generators of step 1 share (Sec. 3.2).
 
 Images in here are float32 in [-1, 1]. Convolutions run in `compute_dtype`; the parameters, the
 images between the scales and the latent stay in float32.
@@ -106,7 +106,7 @@ class GlobalGenerator(nn.Module):
     def combine(
         self, enlarged: Float[Tensor, "n 3 h w"], output: Float[Tensor, "n 3 h w"]
     ) -> Float[Tensor, "n 3 h w"]:
-        """Return the image of a scale from the enlarged one of the scale below and the output of the block."""
+        """Return the image of a scale from the enlarged one of the scale below and its block's output."""
         raise NotImplementedError
 
     def grow(self) -> None:
@@ -167,8 +167,8 @@ class GlobalGenerator(nn.Module):
             normal: `normal(scale, channels, h, w)` gives standard normal noise (channels, h, w).
             width: of the finished scene in pixels; the photo's own when None.
             noise_scales: factor on the noise of each scale, 1 as trained.
-            inject_at: (scale, image) begins at `scale`, 1 or above, with `image` (3, h, w) in [-1, 1] in place
-                of what the scales below would have drawn: of any size, it is reduced to theirs.
+            inject_at: (scale, image) begins at `scale`, 1 or above, with `image` (3, h, w) in [-1, 1] in
+                place of what the scales below would have drawn: of any size, it is reduced to theirs.
 
         Raises:
             ValueError: for an image injected at a scale that is not there.

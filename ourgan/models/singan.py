@@ -33,7 +33,7 @@ CHANNELS = 3  # of the noise at every scale: an image's, so that G_1 can begin a
 
 
 def block(config: SinGANConfig, scale: int) -> ConvBlock:
-    """Build G_n before it learns: noise or a noisy image (N, 3, h, w) to an image (N, 3, h, w), before the tanh."""
+    """Build G_n: noise or a noisy image (N, 3, h, w) to an image (N, 3, h, w), before the tanh."""
     return ConvBlock(3, 3, config.channels_at(scale), config.layers, batch_norm=True)
 
 
@@ -59,7 +59,7 @@ class SinGAN(GlobalGenerator):
             return copy.deepcopy(self.refiners[-1] if self.refiners else self.decoder)
         return block(self.config, scale)
 
-    def noisy(self, scale: int) -> bool:
+    def noisy(self, scale: int) -> bool:  # noqa: ARG002
         """Return True: noise enters at every scale."""
         return True
 

@@ -1,0 +1,15 @@
+"""From a photo to a model directory: Alg. F.1 to F.5, their losses, and runs that survive being killed.
+
+May import every room but `benchmark`, `reproduce`, `explorer` and `cli`; `train.py` is the file to open first.
+"""
+
+from ourgan._core.lazy import lazy
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "finetune": ["finetune", "pretrain"],
+        "scales": ["ScaleTrainer", "sample_sheet", "train_global_structure"],
+        "super_resolution": ["SuperResolutionTrainer"],
+    },
+)

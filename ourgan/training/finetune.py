@@ -19,9 +19,9 @@ from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
 from ourgan.io.model_dir import StepMetadata
 from ourgan.io.pixels import digest, resize
 from ourgan.training.patches import FolderPatches, PhotoPatches
-from ourgan.training.run import training_minutes
+from ourgan.training.run import Line, open_run, train_loop, training_minutes
+from ourgan.training.seeds import seeded, stream
 from ourgan.training.super_resolution import SuperResolutionTrainer
-from ourgan.training.super_resolution_loop import train_super_resolution
 from ourgan.upscale.upscaler import NETWORKS, starting_network
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,39 @@ def photo_of_step(photo: Tensor, step: int) -> Tensor:
     if width == photo.shape[2]:
         return photo
     return resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
+
+
+def train_super_resolution(
+    trainer: SuperResolutionTrainer,
+    run: Path,
+    *,
+    resume: bool = False,
+    checkpoint_seconds: float = 120.0,
+    progress: bool = True,
+    title: str = "",
+) -> tuple[nn.Module, list[Line]]:
+    """Train to the last iteration, or until validation has not improved `config.patience` times.
+
+    Leaves in the directory `run` its log, checkpoint and best weights. A run killed at any moment goes on
+    from its last checkpoint with `resume=True` and, on a CPU, ends with the same weights bit for bit.
+    Returns the averaged network with the best weights by validation, in evaluation mode, and the log.
+
+    Raises:
+        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
+            gradient is not finite (nan_report.json says what is known).
+        CheckpointError: the checkpoint is of another photo, network, seed or configuration, or damaged.
+        KeyboardInterrupt: Ctrl-C, after the state was saved.
+    """
+    with open_run(run, resume) as resuming:
+        lines = train_loop(
+            trainer,
+            run,
+            resuming=resuming,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+            title=title,
+        )
+        return trainer.best_network(run), lines
 
 
 def finetune(
@@ -72,26 +105,34 @@ def finetune(
         dihedral=config.dihedral,
         seed=seed,
     )
-    network, found = starting_network(settings)
+    network, source = starting_network(settings)
     trainer = SuperResolutionTrainer(
         network,
         settings.backbone,
         patches,
         config,
         seed=seed,
-        identity={
-            "photo": digest(photo),
-            "start": found.sha256,
-            "noise_std": settings.noise_std,
-        },
+        identity={"photo": digest(photo), "start": source.sha256, "noise_std": settings.noise_std},
         device=device,
     )
     best, lines = train_super_resolution(trainer, run, resume=resume, progress=progress, title=title)
     # Of a file of one's own the name alone: its path is nobody else's business.
-    own = found.source.startswith("file: ")
-    start = f"{Path(settings.released).name} (a local file)" if own else f"{found.name} ({found.source})"
-    facts = _facts(lines, trainer, start, found.sha256, photo.shape[2], settings.noise_std)
-    return best, facts
+    own = source.source.startswith("file: ")
+    start = f"{Path(settings.released).name} (a local file)" if own else f"{source.name} ({source.source})"
+    judged = [line for line in lines if "st_lpips" in line]
+    kept = min(judged, key=lambda line: line["st_lpips"])
+    return best, StepMetadata(
+        width=photo.shape[2],
+        start=start,
+        start_sha256=source.sha256,
+        perceptual=trainer.perceptual.trunk_name,
+        iterations=trainer.iteration,
+        best_iteration=kept["iteration"],
+        noise_std=settings.noise_std,
+        st_lpips=(judged[0]["st_lpips"], kept["st_lpips"]),
+        psnr=(judged[0]["psnr"], kept["psnr"]),
+        minutes=training_minutes(lines),
+    )
 
 
 def pretrain(
@@ -119,8 +160,7 @@ def pretrain(
     if not config.l1_iterations:
         config = dataclasses.replace(config, l1_iterations=config.iterations // 2)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(stream(seed, "weights", "network")):
         network = network or NETWORKS[backbone]()
     patches = FolderPatches(
         images, patch=config.patch, degradation=DEGRADATIONS[backbone], noise_std=noise_std, seed=seed
@@ -156,27 +196,3 @@ def save_network(network: nn.Module, path: Path) -> None:
     }
     with files.atomic_path(path) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
-
-
-def _facts(
-    lines: list[dict[str, Any]],
-    trainer: SuperResolutionTrainer,
-    start: str,
-    start_sha256: str,
-    width: int,
-    noise_std: float,
-) -> StepMetadata:
-    judged = [line for line in lines if "st_lpips" in line]
-    best = min(judged, key=lambda line: line["st_lpips"])
-    return StepMetadata(
-        width=width,
-        start=start,
-        start_sha256=start_sha256,
-        perceptual=trainer.perceptual.trunk_name,
-        iterations=trainer.iteration,
-        best_iteration=best["iteration"],
-        noise_std=noise_std,
-        st_lpips=(judged[0]["st_lpips"], best["st_lpips"]),
-        psnr=(judged[0]["psnr"], best["psnr"]),
-        minutes=training_minutes(lines),
-    )

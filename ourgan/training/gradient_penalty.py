@@ -76,9 +76,7 @@ def discriminator_step(
     return DiscriminatorLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
 
 
-def score_gradient(
-    discriminator: ConvBlock, images: Tensor, *, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def score_gradient(discriminator: ConvBlock, images: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Mean score of images (N, 3, H, W) and its gradient with respect to them."""
     layers, weights = _layers(discriminator)
     with torch.no_grad():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import shlex
 from pathlib import Path
 
+from huggingface_hub import ModelCardData
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core import files
+from ourgan.io.model_dir import StepMetadata
 from ourgan.io.pixels import contact_sheet, resize
 from ourgan.metrics.layout import distance_to_photo, diversity, row_colour_error
 from ourgan.pipeline import OurGAN
@@ -18,10 +20,25 @@ from ourgan.training.checkpoint import LOG
 
 SHEET = "samples.jpg"
 SHEET_SEEDS = range(12)
+KINDS = {"ourgan": "An OUR-GAN", "hp-vae-gan": "An HP-VAE-GAN", "singan": "A SinGAN"}
 
 
-def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None:
-    """Write weights of step 1, configuration, log, contact sheet and card of a model into its directory."""
+def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, training_log: Path) -> None:
+    """Save a model into its directory, with what a reader wants to see and to know of it.
+
+    Draws twelve samples, and overwrites what is there: weights of step 1, config.json, the log, the contact
+    sheet and README.md.
+
+    Args:
+        model: with its steps, whose weights lie in `out` already.
+        photo: what it learned from, in [0, 1].
+        out: the directory.
+        training_log: of step 1; copied where there is one.
+
+    Raises:
+        ModelError: a step has no weights in `out`.
+        OSError: `out` cannot be written.
+    """
     model.save_pretrained(out)
     samples = [model.sample(seed) for seed in SHEET_SEEDS]
     small = resize(photo, (samples[0].shape[1], samples[0].shape[2]))
@@ -35,81 +52,102 @@ def publish(model: OurGAN, photo: Tensor, out: Path, training_log: Path) -> None
     }
     if training_log.exists():
         files.write_bytes(out / LOG, training_log.read_bytes())
-    files.write_bytes(out / "README.md", card(model, metrics, os.path.basename(out.resolve())).encode())
+    files.write_bytes(out / "README.md", card(model, metrics, out.resolve().name).encode())
 
 
 def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
-    """The model card: front matter for the Hub, then what a reader wants to know."""
-    facts, config = model.metadata, model.generator.config
-    photo, title, credit = _plain(facts.photo), _plain(name), _plain(facts.credit)
-    height, width = model.generator.sizes[-1]
-    licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
-    kind = {"ourgan": "An OUR-GAN", "hp-vae-gan": "An HP-VAE-GAN", "singan": "A SinGAN"}[config.generator]
-    coordinate = "on" if config.coordinate_generator else "off"
-    iterations = [config.stage_iterations(s) for s in range(config.scales)]
-    options = "" if config.generator == "ourgan" else f"--generator {config.generator} "
-    options += f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
-    options += f" --backbone {model.super_resolution.backbone}" if model.steps else ""
-    command = (
-        f"ourgan train {_word(facts.photo)} --out {_word(name)} --profile {_word(facts.profile)} "
-        f"--seed {facts.seed} {options}"
+    """Return the model card: front matter for the Hub, then Markdown."""
+    front_matter = ModelCardData(
+        library_name="ourgan",
+        tags=["ourgan", "one-shot", "image-generation", "super-resolution"],
+        license="other",
+        thumbnail=SHEET,
     )
-    trained = f"profile {_plain(facts.profile)}, seed {facts.seed}, {facts.minutes} minutes"
+    metadata, generator = model.metadata, model.generator.config.generator
+    licence = (
+        f"Photo: {_plain(metadata.credit)}."
+        if metadata.credit
+        else ("Ask the photo's author before you publish the model.")
+    )
+    photo = f"{_plain(metadata.photo)} (sha256 `{metadata.photo_sha256}`)"
     return f"""---
-library_name: ourgan
-tags: [ourgan, one-shot, image-generation, super-resolution]
-license: other
-thumbnail: {SHEET}
+{front_matter.to_yaml().strip()}
 ---
 
-# {title}
+# {_plain(name)}
 
-{kind} model of one photograph, {photo} (sha256 `{facts.photo_sha256}`). {licence}
+{KINDS[generator]} model of one photograph, {photo}. {licence}
 
 ![samples]({SHEET})
 
 | | |
 |---|---|
-| step 1 | {config.generator}, {width}x{height} px, {config.scales} scales, vertical coordinate {coordinate} |
-| iterations per scale | {", ".join(map(str, iterations))}, batch {config.batch_size} |
-| trained | {trained} on {_plain(facts.trained_on)} |
+{_structure(model)}
 {_steps(model)}
-| row colour error | {metrics["row_colour_error"]:.1f} of 255 (lower: more of the photo's layout) |
-| diversity | {metrics["diversity"]:.1f} of 255 (mean over pairs; higher: more variety) |
-| nearest to the photo | {metrics["distance_to_photo"]:.1f} of 255 (0 would be a copy) |
+| row colour error | {metrics["row_colour_error"]:.1f} 8-bit levels (lower: more of the photo's layout) |
+| diversity | {metrics["diversity"]:.1f} 8-bit levels (mean over pairs; higher: more variety) |
+| nearest to the photo | {metrics["distance_to_photo"]:.1f} 8-bit levels (0 would be a copy) |
 
-    {command}
+    {_command(model, name)}
     ourgan synthesize {_word(name)} --seed 7 --size 4k --out scene.tif
 """
 
 
+def _structure(model: OurGAN) -> str:
+    """Return the rows of the card about step 1."""
+    metadata, config = model.metadata, model.generator.config
+    height, width = model.generator.sizes[-1]
+    coordinate = "on" if getattr(config, "coordinate_generator", False) else "off"
+    iterations = [metadata.training.scale_iterations(s) for s in range(config.scales)]
+    trained = f"profile {_plain(metadata.profile)}, seed {metadata.seed}, {metadata.minutes} minutes"
+    scales = f"{config.scales} scales, vertical coordinate {coordinate}"
+    return f"""\
+| step 1 | {config.generator}, {width}x{height} px, {scales} |
+| iterations per scale | {", ".join(map(str, iterations))}, batch {metadata.training.batch_size} |
+| trained | {trained} on {_plain(metadata.trained_on)} |"""
+
+
+def _steps(model: OurGAN) -> str:
+    """Return a row of the card for each step with weights of its own."""
+    released = model.super_resolution.released
+    if not model.steps:
+        return f"| steps 2 and 3 | released weights `{released}`, not fine-tuned on the photo |"
+    rows = [_step(step, model.super_resolution.backbone, of) for step, of in sorted(model.steps.items())]
+    others = [step for step in (2, 3) if step not in model.steps]
+    rows += [f"| step {step} | released weights `{released}`, not fine-tuned |" for step in others]
+    return "\n".join(rows)
+
+
+def _step(step: int, backbone: str, metadata: StepMetadata) -> str:
+    (before, after), (psnr_before, psnr_after) = metadata.st_lpips, metadata.psnr
+    return (
+        f"| step {step} | {backbone}, {metadata.width // 4} -> {metadata.width} px, "
+        f"from {_plain(metadata.start)}; best of {metadata.iterations} iterations at "
+        f"{metadata.best_iteration}; LR noise {metadata.noise_std:g}; {metadata.minutes} minutes; "
+        f"perceptual loss by {_plain(metadata.perceptual)}. "
+        f"Validation strip, before and after: ST-LPIPS {before:.3f}, {after:.3f}; "
+        f"PSNR {psnr_before:.1f}, {psnr_after:.1f} dB |"
+    )
+
+
+def _command(model: OurGAN, name: str) -> str:
+    """Return the command that trains such a model."""
+    metadata, generator = model.metadata, model.generator.config.generator
+    options = "" if generator == "ourgan" else f"--generator {generator} "
+    options += f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
+    options += f" --backbone {model.super_resolution.backbone}" if model.steps else ""
+    return (
+        f"ourgan train {_word(metadata.photo)} --out {_word(name)} --profile {_word(metadata.profile)} "
+        f"--seed {metadata.seed} {options}"
+    )
+
+
 def _plain(text: str) -> str:
-    """On one line of Markdown, without HTML or marks of its own: a file's name may hold anything."""
+    """Return text as one line of Markdown without HTML or marks: a file's name may hold anything."""
     line = html.escape(" ".join(text.split()), quote=False)
     return re.sub(r"([\\`*_\[\]{}|~$#!])", r"\\\1", line)
 
 
 def _word(text: str) -> str:
-    """One word of a command that may be copied from the card into a shell."""
+    """Return text as one word of a command that may be copied from the card into a shell."""
     return shlex.quote(" ".join(text.split()))
-
-
-def _steps(model: OurGAN) -> str:
-    """A row of the card for each step with weights of its own."""
-    released = model.super_resolution.released
-    if not model.steps:
-        return f"| steps 2 and 3 | released weights `{released}`, not fine-tuned on the photo |"
-    rows = []
-    for step, facts in sorted(model.steps.items()):
-        (before, after), (psnr_before, psnr_after) = facts.st_lpips, facts.psnr
-        rows.append(
-            f"| step {step} | {model.super_resolution.backbone}, {facts.width // 4} -> {facts.width} px, "
-            f"from {_plain(facts.start)}; best of {facts.iterations} iterations at {facts.best_iteration}; "
-            f"LR noise {facts.noise_std:g}; {facts.minutes} minutes; "
-            f"perceptual loss by {_plain(facts.perceptual)}. "
-            f"Validation strip, before and after: ST-LPIPS {before:.3f}, {after:.3f}; "
-            f"PSNR {psnr_before:.1f}, {psnr_after:.1f} dB |"
-        )
-    others = [step for step in (2, 3) if step not in model.steps]
-    rows += [f"| step {step} | released weights `{released}`, not fine-tuned |" for step in others]
-    return "\n".join(rows)

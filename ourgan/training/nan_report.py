@@ -40,11 +40,11 @@ def gradient_norm(module: nn.Module) -> float:
 
 
 def evidence(
-    values: Mapping[str, float], networks: Mapping[str, nn.Module | None], rng: Tensor | None, **facts: Any
+    values: Mapping[str, float], networks: Mapping[str, nn.Module | None], rng: Tensor | None, **metadata: Any
 ) -> dict[str, Any]:
     """What the report says of the moment: `values` that were checked and the parameters that are ruined.
 
-    `rng`: the state of the generator that noise is drawn from, where one is kept. `facts`: plain data.
+    `rng`: the state of the generator that noise is drawn from, where one is kept. `metadata`: plain data.
     """
     parameters = {
         f"{title}.{name}": parameter
@@ -53,7 +53,7 @@ def evidence(
         for name, parameter in network.named_parameters()
     }
     return {
-        **facts,
+        **metadata,
         "values": {name: value if math.isfinite(value) else str(value) for name, value in values.items()},
         "parameters_not_finite": [name for name, p in parameters.items() if not p.isfinite().all()],
         "gradients_not_finite": [

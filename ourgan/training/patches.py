@@ -5,7 +5,6 @@ A batch is a function of (seed, iteration) alone, so that a resumed training see
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from ourgan.hub.download import SUFFIXES
 from ourgan.io.read import ImageError, read_image
 from ourgan.training.bsrgan import bsrgan
 from ourgan.training.degradation import bicubic_downscale
+from ourgan.training.seeds import stream
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +28,6 @@ VALIDATION_CROPS = 4
 VALIDATION_SIDE = 256  # in HR pixels
 
 Pair = tuple[Tensor, Tensor]
-
-
-def stream(seed: int, *place: int) -> torch.Generator:
-    """A generator of its own for each `place`, such as (iteration, number)."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *place))).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
 class PhotoPatches:
@@ -63,13 +57,13 @@ class PhotoPatches:
     ) -> None:
         height, width = (side // SCALE * SCALE for side in photo.shape[1:])
         self.photo = photo[:, :height, :width]
-        self.learned = learned_width(height, width, patch, validation_share)
+        self.train_width = train_width(height, width, patch, validation_share)
         self.patch, self.noise_std, self.dihedral, self.seed = patch, noise_std, dihedral, seed
         self.degradation = degradation
         # Large images at once: their patches then have what lies beyond their borders in their pixels. The
         # strip for itself, or its colours would reach into what is learned.
-        parts = self.photo[:, :, : self.learned], self.photo[:, :, self.learned :]
-        self.low = torch.cat([bicubic_downscale(part) for part in parts], dim=2)
+        parts = self.photo[:, :, : self.train_width], self.photo[:, :, self.train_width :]
+        self.lr = torch.cat([bicubic_downscale(part) for part in parts], dim=2)
 
     def batch(self, iteration: int, size: int) -> Pair:
         """LR (N, 3, patch / 4, patch / 4) with noise and HR (N, 3, patch, patch) of an iteration."""
@@ -77,47 +71,47 @@ class PhotoPatches:
 
     def validation(self) -> list[Pair]:
         """Up to four LR and HR crops of the strip, (3, h, w), the same at every call; noise included."""
-        strip, height = self.photo.shape[2] - self.learned, self.photo.shape[1]
+        strip, height = self.photo.shape[2] - self.train_width, self.photo.shape[1]
         side = min(VALIDATION_SIDE, strip, height) // SCALE * SCALE
         count = min(VALIDATION_CROPS, height // side)
         tops = [(height - side) * (2 * i + 1) // (2 * count) // SCALE * SCALE for i in range(count)]
-        left = (self.learned + (strip - side) // 2) // SCALE * SCALE
+        left = (self.train_width + (strip - side) // 2) // SCALE * SCALE
         pairs = []
         for number, top in enumerate(tops):
-            high = self.photo[:, top : top + side, left : left + side]
-            low = self._degraded(high, top, left, stream(self.seed, -1, number))
-            pairs.append((low, high))
+            hr = self.photo[:, top : top + side, left : left + side]
+            lr = self._degraded(hr, top, left, stream(self.seed, -1, number))
+            pairs.append((lr, hr))
         return pairs
 
     def _pair(self, random: torch.Generator) -> Pair:
         top = SCALE * _integer((self.photo.shape[1] - self.patch) // SCALE + 1, random)
-        left = SCALE * _integer((self.learned - self.patch) // SCALE + 1, random)
+        left = SCALE * _integer((self.train_width - self.patch) // SCALE + 1, random)
         turn = _turn(random, self.dihedral)  # before the noise: the same patches at any strength of it
-        high = self.photo[:, top : top + self.patch, left : left + self.patch]
-        low = self._degraded(high, top, left, random)
-        return turn(low), turn(high)
+        hr = self.photo[:, top : top + self.patch, left : left + self.patch]
+        lr = self._degraded(hr, top, left, random)
+        return turn(lr), turn(hr)
 
-    def _degraded(self, high: Tensor, top: int, left: int, random: torch.Generator) -> Tensor:
+    def _degraded(self, hr: Tensor, top: int, left: int, random: torch.Generator) -> Tensor:
         if self.degradation == "bsrgan":
-            low = bsrgan(high, random)
+            lr = bsrgan(hr, random)
         else:
-            height, width = high.shape[1] // SCALE, high.shape[2] // SCALE
-            low = self.low[:, top // SCALE :, left // SCALE :][:, :height, :width]
-        return with_noise(low, self.noise_std, random)
+            height, width = hr.shape[1] // SCALE, hr.shape[2] // SCALE
+            lr = self.lr[:, top // SCALE :, left // SCALE :][:, :height, :width]
+        return with_noise(lr, self.noise_std, random)
 
 
-def learned_width(height: int, width: int, patch: int, validation_share: float) -> int:
+def train_width(height: int, width: int, patch: int, validation_share: float) -> int:
     """Pixels of the width that patches are cut from, at the left; no patch reaches into the strip beside.
 
     Raises OurganError where no patch fits, or the strip is under 32 pixels.
     """
-    learned = int(width * (1 - validation_share)) // SCALE * SCALE
-    if min(height, learned) < patch or min(height, width - learned) < 32:
+    trained = int(width * (1 - validation_share)) // SCALE * SCALE
+    if min(height, trained) < patch or min(height, width - trained) < 32:
         raise OurganError(
             f"the photo is {width}x{height} at this step, too small for patches of {patch} pixels beside "
-            f"{width - learned} for validation (32 at least): use a larger photo or a smaller patch"
+            f"{width - trained} for validation (32 at least): use a larger photo or a smaller patch"
         )
-    return learned
+    return trained
 
 
 class FolderPatches:
@@ -150,10 +144,10 @@ class FolderPatches:
             image = images[_integer(len(images), random)]
             top = _integer(image.shape[1] - self.patch + 1, random)
             left = _integer(image.shape[2] - self.patch + 1, random)
-            high = image[:, top : top + self.patch, left : left + self.patch].float() / 255
-            high = _turn(random, dihedral=True)(high)
-            low = bsrgan(high, random) if self.degradation == "bsrgan" else bicubic_downscale(high)
-            pairs.append((with_noise(low, self.noise_std, random), high))
+            hr = image[:, top : top + self.patch, left : left + self.patch].float() / 255
+            hr = _turn(random, dihedral=True)(hr)
+            lr = bsrgan(hr, random) if self.degradation == "bsrgan" else bicubic_downscale(hr)
+            pairs.append((with_noise(lr, self.noise_std, random), hr))
         return _stack(pairs)
 
     def validation(self) -> list[Pair]:
@@ -194,14 +188,14 @@ class FolderPatches:
         return None
 
 
-def with_noise(low: Tensor, std: float, random: torch.Generator) -> Tensor:
-    """`low` plus Gaussian noise: z of Eq. 4, as the network meets it in synthesis."""
-    return low + std * torch.randn(low.shape, generator=random) if std else low
+def with_noise(lr: Tensor, std: float, random: torch.Generator) -> Tensor:
+    """`lr` plus Gaussian noise: z of Eq. 4, as the network meets it in synthesis."""
+    return lr + std * torch.randn(lr.shape, generator=random) if std else lr
 
 
 def _stack(pairs: Sequence[Pair]) -> Pair:
-    low, high = zip(*pairs, strict=True)
-    return torch.stack(low), torch.stack(high)
+    lr, hr = zip(*pairs, strict=True)
+    return torch.stack(lr), torch.stack(hr)
 
 
 def _integer(below: int, random: torch.Generator) -> int:

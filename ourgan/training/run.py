@@ -1,4 +1,4 @@
-"""The loop of every training: progress, log, checkpoints, interruption, resume; one directory for each run."""
+"""The loop of every training: progress, log, checkpoints, interruption, resume, in a directory of its own."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def train_loop(
 ) -> list[Line]:
     """Train to the end in an opened directory, and return the log.
 
-    The state is saved at every milestone, when `checkpoint_seconds` have gone by, and before a signal is obeyed:
-    a training that was killed at any moment ends, resumed, with the bits that it would have had (on a CPU).
+    The state is saved at every milestone, when `checkpoint_seconds` have gone by, and before a signal is
+    obeyed: a training killed at any moment ends, once resumed, with the bits it would have had (on a CPU).
 
     Args:
         trainer: at its first iteration.
@@ -171,7 +171,7 @@ def train_loop(
 
 
 def training_minutes(lines: Iterable[Mapping[str, float]]) -> float:
-    """Return the minutes of computing, from a log whose timed lines stand for the iterations since the last one."""
+    """Return the minutes of computing, from a log whose timed lines count for the iterations before them."""
     total, before = 0.0, (0, 0)
     for line in lines:
         if "seconds" not in line:

@@ -104,7 +104,7 @@ def defer_signals() -> Iterator[Interrupt]:
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def remember(number: int, frame: FrameType | None) -> None:
+    def remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         interrupt.signal = number
         signal.signal(number, previous[signal.Signals(number)])
 

@@ -1,8 +1,8 @@
 """What learns at a scale of step 1, and how: the networks of one scale after the other with their optimisers.
 
-The newest block of the generator learns, as a part of a variational autoencoder or against a discriminator. Which
-networks do, from what and how fast is said by the learners of `ourgan.training.hp_vae_gan` (Alg. F.1) and
-`ourgan.training.singan`. `ourgan.training.scales` leads them from scale to scale.
+The newest block of the generator learns, as a part of a variational autoencoder or against a discriminator.
+Which networks do, from what and how fast is said by the learners of `ourgan.training.hp_vae_gan` (Alg. F.1)
+and `ourgan.training.singan`. `ourgan.training.scales` leads them from scale to scale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ourgan.training.gradient_penalty import discriminator_step
 from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
 from ourgan.training.seeds import first_release_stream, seeded, stream
 
-DISCRIMINATOR = 1000  # numbers of the streams of weights: this and more for discriminators, the scale for blocks
+DISCRIMINATOR = (
+    1000  # numbers of the streams of weights: this and more for discriminators, the scale for blocks
+)
 
 
 class ScaleLearner(ABC):
@@ -193,7 +195,7 @@ class ScaleLearner(ABC):
         return losses
 
     def backward(self, reconstruction: Tensor, fake: Tensor, score_gradient: Tensor) -> None:
-        """Set the gradient of weight x `reconstruction` - weight x D(fake), from the gradient of D at `fake`."""
+        """Set the gradient of weight x reconstruction - weight x D(fake), given that of D at `fake`."""
         self.optimizer.zero_grad()
         torch.autograd.backward(
             [self.training.reconstruction_weight * reconstruction, fake],

@@ -1,4 +1,4 @@
-"""Training of step 1 from scale to scale (Alg. F.1): position, checkpoints, and a sheet of samples of each scale."""
+"""Training of step 1 from scale to scale (Alg. F.1): position, checkpoints, samples of each scale."""
 
 from __future__ import annotations
 
@@ -155,7 +155,8 @@ class ScaleTrainer:
         """What the progress bar says: scale, size and iteration."""
         height, width = self.generator.sizes[self.scale]
         kind, of = "VAE" if self.learner.is_vae else "GAN", self.learner.scale_iterations
-        return f"scale {self.scale + 1}/{self.config.network.scales} {kind} {width}x{height} {self.iteration}/{of}"
+        scale = f"scale {self.scale + 1}/{self.config.network.scales}"
+        return f"{scale} {kind} {width}x{height} {self.iteration}/{of}"
 
     @property
     def work(self) -> tuple[int, int]:
@@ -164,7 +165,7 @@ class ScaleTrainer:
         of_scales = [cost * self.config.training.scale_iterations(s) for s, cost in enumerate(costs)]
         return sum(of_scales[: self.scale]) + costs[self.scale] * self.iteration, sum(of_scales)
 
-    def begin(self, run: Path) -> list[Line]:
+    def begin(self, run: Path) -> list[Line]:  # noqa: ARG002
         """Return no lines for the log: nothing is measured before the first iteration."""
         return []
 

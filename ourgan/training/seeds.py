@@ -1,9 +1,9 @@
 """Random streams of a training, all derived from its one seed in one way.
 
-A stream is named by its place: ("weights", scale) for the weights that a network begins with, (iteration, number)
-for the patches of a batch. What it gives depends on the seed and the place alone, never on what was drawn from
-another stream, so that a resumed training sees what it would have seen. (The noise of a scene is no stream: it is
-a function of the position, `ourgan.upscale.noise`.)
+A stream is named by its place: ("weights", scale) for the weights that a network begins with, (iteration,
+number) for the patches of a batch. What it gives depends on the seed and the place alone, never on what was
+drawn from another stream, so that a resumed training sees what it would have seen. (The noise of a scene is
+no stream: it is a function of its position, `ourgan.upscale.noise`.)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def stream(seed: int, *place: int | str) -> torch.Generator:
 
 @contextlib.contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Let torch's global generator begin like `generator`, for the networks built inside; put it back afterwards."""
+    """Let torch's global generator begin like `generator` for the networks built inside, then put it back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
         yield

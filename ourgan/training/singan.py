@@ -1,10 +1,11 @@
 """How SinGAN learns: only the newest block, against a discriminator of its own scale.
 
-An iteration is three updates of the discriminator, each with other noise at every scale, then three of the block.
-Beside the discriminator's, the block has one more task: from z* at the coarsest scale and no noise at the others,
-it has to reconstruct the photo. Networks and their departures: `ourgan.models.singan`. One more is here:
-the three updates of the block share the noise of the discriminator's last, as in the public code, but each is made
-from a picture drawn afresh. There, the first picture's graph served all three, with weights that had moved.
+An iteration is three updates of the discriminator, each with other noise at every scale, then three of the
+block. Beside the discriminator's, the block has one more task: from z* at the coarsest scale and no noise at
+the others, it has to reconstruct the photo. Networks and their departures: `ourgan.models.singan`. One more
+is here: the three updates of the block share the noise of the discriminator's last, as in the public code,
+but each is made from a picture drawn afresh. There, the first picture's graph served all three, with weights
+that had moved.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class SinGANLearner(ScaleLearner):
 
     @torch.no_grad()
     def _draw(self) -> tuple[Tensor, Tensor | None]:
-        """Draw noise at every scale; return the image below the current one, and the noise of the current one."""
+        """Draw noise at every scale; return the image below the current scale, and that scale's noise."""
         below, noise = self.normal(0), None
         for s in range(self.scale):
             below, noise = self._image(s, below, noise), self.normal(s + 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
+import math
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ourgan._core.devices import autocast, compute_dtype, dtype_name
@@ -18,43 +19,32 @@ from ourgan.config import SuperResolutionTraining
 from ourgan.metrics.lpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.training import checkpoint, losses
+from ourgan.training.best_weights import BestWeights, Validation
 from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
 from ourgan.training.perceptual import PerceptualLoss, Trunk
+from ourgan.training.run import Line, Progress
+from ourgan.training.seeds import seeded, stream
+
+LOG_EVERY = 10  # iterations
 
 
 class Patches(Protocol):
-    """Where patches come from: `ourgan.training.patches`."""
+    """Where pairs of patches come from: `ourgan.training.patches`."""
 
-    def batch(self, iteration: int, size: int) -> tuple[Tensor, Tensor]:
-        """LR and HR patches of an iteration."""
+    def batch(
+        self, iteration: int, size: int
+    ) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 4*h 4*w"]]:
+        """Return `size` LR and HR patches in [0, 1], a function of the iteration alone."""
 
-    def validation(self) -> list[tuple[Tensor, Tensor]]:
-        """LR and HR crops to judge by."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """One iteration done."""
-
-    iteration: int  # from 1
-    losses: dict[str, float]
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Validation:
-    """The averaged network on what it was not trained on."""
-
-    iteration: int
-    st_lpips: float  # lower is better; training stops by this one
-    psnr: float
+    def validation(self) -> list[tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 4*h 4*w"]]]:
+        """Return LR and HR crops in [0, 1] to judge by, the same at every call."""
 
 
 class SuperResolutionTrainer:
-    """The state of a training, and the next iteration.
+    """The state of a training, and the next iteration: a `Trainer` for `ourgan.training.run`.
 
-    The generator steps first, the discriminator then on the same patches. `average` is the exponential
-    moving average of the generator: what is validated and kept.
+    The generator steps first, the discriminator then on the same patches. `ema` is the exponential
+    moving average of the generator: what is validated, and kept where it was best.
 
     Args:
         network: RRDBNet or SwinIR with the weights to start from; trained in place.
@@ -77,97 +67,97 @@ class SuperResolutionTrainer:
         device: str | torch.device = "cpu",
         trunk: Trunk | None = None,
     ) -> None:
-        self.device, self.backbone, self.patches, self.config = (
-            torch.device(device),
-            backbone,
-            patches,
-            config,
-        )
+        self.device, self.backbone = torch.device(device), backbone
+        self.patches, self.config = patches, config
         self.dtype = compute_dtype(config.dtype, self.device)
         self.iteration = 0
         self.seed, self._extra = seed, identity or {}
+        self.best = BestWeights()
         place: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         self.network = network.to(**place).float().train().requires_grad_(True)
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         if config.checkpointing:
             self.network.checkpointing = True  # type: ignore[assignment]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            width = config.discriminator_channels
-            discriminator = (
-                VGGDiscriminator(width, config.patch) if backbone == "esrgan" else UNetDiscriminator(width)
-            )
+        with seeded(stream(seed, "weights", "discriminator")):
+            discriminator = _discriminator(backbone, config)
         self.discriminator = discriminator.to(**place).train()
         self.perceptual = PerceptualLoss(config.perceptual_layers, trunk).to(**place)
         self.perceptual.layers.to(self.dtype)
         self.optimizer = self._adam(self.network)
         self.optimizer_d = self._adam(self.discriminator)
-        relativistic = backbone == "esrgan"
-        self._generator_loss = (
-            losses.relativistic_generator_loss if relativistic else losses.vanilla_generator_loss
-        )
-        self._discriminator_loss = (
-            losses.relativistic_discriminator_loss if relativistic else losses.vanilla_discriminator_loss
-        )
+        self._generator_loss, self._discriminator_loss = losses.ADVERSARIAL[backbone]
 
     @property
     def finished(self) -> bool:
-        """Whether all iterations are done."""
+        """Whether all iterations are done, or validation has not improved `config.patience` times."""
+        return self._last or bool(self.config.patience and self.best.waited >= self.config.patience)
+
+    @property
+    def _last(self) -> bool:
         return self.iteration >= self.config.iterations
 
     def step(self) -> Progress:
-        """One iteration; NotFinite, before that network learns, if a loss or gradient is not finite."""
+        """Do the next iteration.
+
+        Raises:
+            NotFinite: before that network learns, if a loss or a gradient is not finite.
+        """
         started, config = time.monotonic(), self.config
-        low, high = (side.to(self.device) for side in self.patches.batch(self.iteration, config.batch_size))
+        lr, hr = (side.to(self.device) for side in self.patches.batch(self.iteration, config.batch_size))
         for optimizer in (self.optimizer, self.optimizer_d):
             optimizer.param_groups[0]["lr"] = config.rate(self.iteration)
         adversarial = self.iteration >= config.l1_iterations
-        made, found = self._generator_step(low, high, adversarial)
+        sr, values = self._generator_step(lr, hr, adversarial)
         if adversarial:
-            found["discriminator"] = self._discriminator_step(made, high)
-        self._update_average()
+            values["discriminator"] = self._discriminator_step(sr, hr)
+        self._update_ema()
         self.iteration += 1
-        return Progress(self.iteration, found, time.monotonic() - started)
+        return Progress(
+            iteration=self.iteration,
+            losses=values,
+            seconds=time.monotonic() - started,
+            total=self.iteration,
+            logged=self.iteration % LOG_EVERY == 0 or self._last,
+            milestone=self.iteration % config.validate_every == 0 or self._last,
+        )
 
-    def _generator_step(
-        self, low: Tensor, high: Tensor, adversarial: bool
-    ) -> tuple[Tensor, dict[str, float]]:
-        """L_G = perceptual + lambda adversarial + eta L1; returns the images made and the losses."""
+    def _generator_step(self, lr: Tensor, hr: Tensor, adversarial: bool) -> tuple[Tensor, dict[str, float]]:
+        """Minimise L_G = perceptual + lambda adversarial + eta L1; return the SR images and the losses."""
         config, terms = self.config, {}
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            made = self.network(low.contiguous(memory_format=torch.channels_last))
-        made = made.float()
-        terms["l1"] = (made - high).abs().mean()
+            sr = self.network(lr.contiguous(memory_format=torch.channels_last))
+        sr = sr.float()
+        terms["l1"] = (sr - hr).abs().mean()
         total = terms["l1"]
         if adversarial:
-            terms["perceptual"] = self.perceptual(made, high)
-            terms["adversarial"] = self._adversarial(made, high)
+            terms["perceptual"] = self.perceptual(sr, hr)
+            terms["adversarial"] = self._adversarial(sr, hr)
             total = (
                 config.reconstruction_weight * terms["l1"]
                 + config.perceptual_weight * terms["perceptual"]
                 + config.adversarial_weight * terms["adversarial"]
             )
-        found = {name: float(value.detach()) for name, value in terms.items()}
-        self._check(found)
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        self._check(values)
         total.backward()
         self._check({"gradient of the generator": gradient_norm(self.network)})
         self.optimizer.step()
-        return made.detach(), found
+        return sr.detach(), values
 
-    def _adversarial(self, made: Tensor, high: Tensor) -> Tensor:
+    def _adversarial(self, sr: Tensor, hr: Tensor) -> Tensor:
         self.discriminator.requires_grad_(False)
         with self._autocast():
             # Two calls, not one batch: batch normalisation must not mix real and fake.
-            real = self.discriminator(high) if self.backbone == "esrgan" else high
-            fake = self.discriminator(made)
+            real = self.discriminator(hr) if self.backbone == "esrgan" else hr
+            fake = self.discriminator(sr)
         self.discriminator.requires_grad_(True)
         return self._generator_loss(real, fake)
 
-    def _discriminator_step(self, made: Tensor, high: Tensor) -> float:
+    def _discriminator_step(self, sr: Tensor, hr: Tensor) -> float:
         self.optimizer_d.zero_grad(set_to_none=True)
         with self._autocast():
-            real, fake = self.discriminator(high), self.discriminator(made)
+            real, fake = self.discriminator(hr), self.discriminator(sr)
         loss = self._discriminator_loss(real, fake)
         self._check({"discriminator": float(loss.detach())})
         loss.backward()
@@ -176,47 +166,88 @@ class SuperResolutionTrainer:
         return float(loss.detach())
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_ema(self) -> None:
         keep = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
-        for mine, theirs in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - keep)
+        for averaged, current in zip(self.ema.parameters(), self.network.parameters(), strict=True):
+            averaged.lerp_(current, 1 - keep)
 
     @torch.no_grad()
     def validate(self) -> Validation:
-        """Judge `average` by the patches' validation crops, means over them."""
+        """Judge `ema` by the patches' validation crops, means over them."""
         distances, ratios = [], []
-        for low, high in self.patches.validation():
+        for lr, hr in self.patches.validation():
             with self._autocast():
-                made = self.average(low.to(self.device)[None])[0]
-            made = made.float().clamp(0, 1).cpu()
-            distances.append(st_lpips(made, high))
-            ratios.append(psnr(made, high))
+                sr = self.ema(lr.to(self.device)[None])[0]
+            sr = sr.float().clamp(0, 1).cpu()
+            distances.append(st_lpips(sr, hr))
+            ratios.append(psnr(sr, hr))
         count = len(distances)
         return Validation(self.iteration, sum(distances) / count, sum(ratios) / count)
 
-    def save(self, path: Path, **facts: Any) -> None:
-        """Write the whole state atomically."""
-        tensors: dict[str, Tensor] = {}
-        for name, module in self._modules().items():
-            tensors |= checkpoint.prefixed(name, dict(module.state_dict()))
-        for name, optimizer in self._optimizers().items():
-            tensors |= checkpoint.prefixed(name, checkpoint.optimizer_tensors(optimizer))
-        checkpoint.save(path, tensors, {"iteration": self.iteration, "identity": self.identity(), **facts})
+    # -- for the loop -----------------------------------------------------------------------------
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Scale, of which there is one, and iteration."""
+        return 0, self.iteration
+
+    @property
+    def where(self) -> str:
+        """The position in words."""
+        return f"iteration {self.iteration}"
+
+    @property
+    def status(self) -> str:
+        """What the progress bar says: the iteration, and the best validation."""
+        value = self.best.validation.st_lpips
+        best = f" ST-LPIPS {value:.3f}" if math.isfinite(value) else ""
+        return f"{self.iteration}/{self.config.iterations}{best}"
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Iterations done, and all iterations."""
+        return self.iteration, self.config.iterations
+
+    def begin(self, run: Path) -> list[Line]:
+        """Validate the weights it starts from."""
+        return self.milestone(run)
+
+    def milestone(self, run: Path) -> list[Line]:
+        """Validate, and keep the best weights in the directory `run`."""
+        values = self.validate()
+        self.best.update(values, self.ema, run)
+        return [values.line()]
+
+    def best_network(self, run: Path) -> nn.Module:
+        """Return the averaged network with the best weights by validation, in evaluation mode."""
+        self.best.load_into(self.ema, run)
+        return self.ema
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def save(self, path: Path, **metadata: Any) -> None:
+        """Write the whole state atomically, and remove the weights beside it that are no longer the best."""
+        meta = {"iteration": self.iteration, "identity": self.identity(), **self.best.metadata()}
+        checkpoint.save(path, checkpoint.collect(self._modules(), self._optimizers()), meta | metadata)
+        self.best.remove_others(path.parent)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Continue from `save`; returns its facts. Refuses another photo, network, seed or configuration."""
+        """Continue from `save`, and return its metadata.
+
+        Raises:
+            CheckpointError: for a checkpoint of another photo, network, seed or configuration, for a damaged
+                one, and for one without the best weights beside it.
+        """
         tensors, meta = checkpoint.load(path)
         checkpoint.check_identity(path, meta, self.identity())
         with checkpoint.fitting(path):
-            for name, module in self._modules().items():
-                module.load_state_dict(checkpoint.under(name, tensors))
-            for name, optimizer in self._optimizers().items():
-                checkpoint.restore_optimizer(optimizer, checkpoint.under(name, tensors))
+            checkpoint.restore(tensors, self._modules(), self._optimizers())
             self.iteration = int(meta["iteration"])
+        self.best.restore(meta, path.parent)
         return meta
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a checkpoint to be continued."""
+        """Return what must be equal for a checkpoint to be continued, as plain data."""
         return {
             "backbone": self.backbone,
             "config": to_dict(self.config) | {"dtype": dtype_name(self.dtype)},
@@ -226,7 +257,7 @@ class SuperResolutionTrainer:
         }
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"network": self.network, "average": self.average, "discriminator": self.discriminator}
+        return {"network": self.network, "average": self.ema, "discriminator": self.discriminator}
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"optimizer": self.optimizer, "optimizer_d": self.optimizer_d}
@@ -237,11 +268,17 @@ class SuperResolutionTrainer:
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.device, self.dtype)
 
-    def _check(self, found: dict[str, float]) -> None:
-        if (name := first_not_finite(found)) is None:
+    def _check(self, values: dict[str, float]) -> None:
+        if (name := first_not_finite(values)) is None:
             return
         raise NotFinite(
-            f"iteration {self.iteration + 1}: the {name} is {found[name]}; the last checkpoint is kept: "
+            f"iteration {self.iteration + 1}: the {name} is {values[name]}; the last checkpoint is kept: "
             "resume with --resume, or start again with a lower learning_rate or dtype float32",
-            evidence(found, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
+            evidence(values, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
         )
+
+
+def _discriminator(backbone: str, config: SuperResolutionTraining) -> nn.Module:
+    if backbone == "esrgan":
+        return VGGDiscriminator(config.discriminator_channels, config.patch)
+    return UNetDiscriminator(config.discriminator_channels)

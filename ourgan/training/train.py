@@ -1,44 +1,54 @@
-"""`ourgan train`: from a photo to a model directory."""
+"""From a photo to a model directory: `ourgan train` (Alg. F.1 to F.5)."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ourgan import weights as released
 from ourgan._core import files, provenance
 from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
-from ourgan.config import Profile, SuperResolutionConfig
+from ourgan.config import Profile, SuperResolutionConfig, load_profile
 from ourgan.io.model_dir import ModelMetadata, fine_tuned_file
-from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
-from ourgan.training.checkpoint import LOG
+from ourgan.training.checkpoint import LOG, read_log
 from ourgan.training.finetune import finetune, photo_of_step, save_network, width_of_step
-from ourgan.training.model_card import publish
-from ourgan.training.patches import learned_width
-from ourgan.training.run import train_global_structure, training_minutes
-from ourgan.upscale.upscaler import starting_network
+from ourgan.training.job import (
+    RUN,
+    STEPS,
+    Photo,
+    TrainingJob,
+    check_generator,
+    check_model,
+    check_out,
+    check_photo,
+    check_steps,
+    check_writable,
+    choose_settings,
+)
+from ourgan.training.model_card import write_model_card
+from ourgan.training.run import training_minutes
+from ourgan.training.scales import train_global_structure
 
 log = logging.getLogger(__name__)
 
-RUN = "training"  # subdirectory of a model that holds checkpoints and logs
-STEPS = (1, 2, 3, 4)
+DEFAULT_STEPS = (1, 2, 3)  # of the function and of the command
+Path_ = str | os.PathLike[str]
 
 
-def train_model(
-    photo_path: Path,
-    out: Path,
-    profile: Profile,
+def train(
+    photo: Path_,
+    out: Path_,
+    profile: Profile | str = "auto",
     *,
-    steps: Sequence[int] = (1,),
+    steps: Sequence[int] = DEFAULT_STEPS,
     generator: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
@@ -50,201 +60,136 @@ def train_model(
     """Train steps of the model directory `out` on a photo, in their order; each is usable once it is done.
 
     Args:
+        photo: an image file.
+        out: the directory of the model; it is made where it is missing.
+        profile: how much to train: a name of `ourgan.config.PROFILES`, the path of a .toml file, or "auto".
         steps: 1 learns the scene, 2 to 4 fine-tune super-resolution. Those left out use what is there, or
             the released weights.
         generator: of step 1, one of `ourgan.config.GENERATORS`; default: the model's, else "ourgan".
         backbone: "esrgan" or "swinir" for steps 2 to 4; default: the model's, else the profile's.
         weights: where steps 2 to 4 start: a name of registry.toml or a file; default: the profile's.
+        seed: of everything that is random.
         resume: go on from the last checkpoint; finished steps are not done again.
         credit: the photo's author and licence, for the card.
         tensorboard: a directory for a log of step 1.
 
-    Raises OurganError with one line: an unusable photo, a directory that is taken or cannot be written, a
-    step without the first, another training's checkpoint.
+    Returns:
+        The model, with its steps.
+
+    Raises:
+        OurganError: in one line, for an unusable photo, a directory that is taken or cannot be written, a
+            step without the first, another training's checkpoint.
     """
     steps = sorted(set(steps))
     if not steps or not set(steps) <= set(STEPS):
         raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
-    photo = read_image(photo_path)
-    done = (out / "config.json").exists()
-    device = best_device()
-    if 1 in steps and done and not resume:
-        raise OurganError(
-            f"{out} holds a finished model already: choose another --out, add steps with --steps 2,3, "
-            "or continue with --resume"
-        )
-    if 1 not in steps and not done:
-        raise OurganError(f"{out} holds no model to add steps to: train step 1 first, with --steps 1,2,3")
-    profile = dataclasses.replace(profile, global_structure=profile.structure(generator or "ourgan"))
-    settings = _settings(profile.super_resolution, backbone, weights)
-    model = OurGAN.from_pretrained(out, device=device) if done else None
-    if model is not None:
+    profile = load_profile(profile) if isinstance(profile, str) else profile
+    settings = choose_settings(profile, backbone, weights)
+    job = TrainingJob(
+        photo=Photo.read(Path(photo)),
+        out=Path(out),
+        profile=profile.name,
+        steps=tuple(steps),
+        structure=profile.structure(generator or "ourgan"),
+        super_resolution=settings,
+        training=profile.training(settings.backbone),
+        seed=seed,
+        resume=resume,
+        credit=credit,
+        tensorboard=tensorboard,
+        device=best_device(),
+    )
+    return _train_job(job, generator)
+
+
+def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
+    """Check what can be checked at once, then train step by step; `generator` as it was named, if it was."""
+    if check_out(job):
+        model = OurGAN.from_pretrained(job.out, device=job.device)
         if generator:
-            _check_generator(model, profile.global_structure.generator, out)
-        _check_model(model, settings, photo_path, out)
+            check_generator(model, generator, job.out)
+        check_model(model, job)
     else:
-        check_photo(photo, photo_path, profile.global_structure.sizes(photo.shape[1] / photo.shape[2]))
-    if steps[-1] > 1:
-        _check_steps(photo, photo_path, settings, profile)
+        model = None
+        height, width = job.photo.image.shape[1:]
+        check_photo(job.photo, job.structure.network.sizes(height / width))
+    if job.steps[-1] > 1:
+        check_steps(job)
     if model is None:
-        model = _train_structure(
-            photo, photo_path, out, profile, settings, seed, resume, credit, device, tensorboard
-        )
-        publish(model, photo, out, out / RUN / LOG)
-    for step in steps[1:] if steps[0] == 1 else steps:
-        _train_step(model, photo, out, step, settings, profile, seed, resume, device)
-        publish(model, photo, out, out / RUN / LOG)
+        model = _train_structure(job)
+        write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
+    for step in job.steps[1:] if job.steps[0] == 1 else job.steps:
+        _train_step(model, job, step)
+        write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
         # Half a gigabyte that nobody needs once the model names the step.
-        shutil.rmtree(_run(out, step), ignore_errors=True)
+        shutil.rmtree(job.run_of_step(step), ignore_errors=True)
     return model
 
 
-def _run(out: Path, step: int) -> Path:
-    return out / RUN / f"sr{step}"
-
-
-def _settings(
-    settings: SuperResolutionConfig, backbone: str | None, weights: str | None
-) -> SuperResolutionConfig:
-    if backbone and backbone != settings.backbone:
-        settings = dataclasses.replace(settings, backbone=backbone, weights="auto")
-    return dataclasses.replace(settings, weights=weights) if weights else settings
-
-
-def _check_generator(model: OurGAN, generator: str, out: Path) -> None:
-    if (own := model.generator.config.generator) != generator:
-        raise OurganError(
-            f"{out} is a model of {own}, not of {generator}: leave --generator out, or choose another --out"
-        )
-
-
-def _check_model(model: OurGAN, settings: SuperResolutionConfig, photo: Path, out: Path) -> None:
-    """Refuse to add steps from another photo, or of another kind than those that are there."""
-    if (found := files.sha256(photo)) != model.metadata.photo_sha256:
-        raise OurganError(
-            f"{photo}: not the photo of {out}, which learned from {model.metadata.photo} (its sha256 is "
-            f"{found[:12]}..., the model's {model.metadata.photo_sha256[:12]}...)"
-        )
-    theirs = model.super_resolution
-    if model.steps and (settings.backbone, settings.noise_std) != (theirs.backbone, theirs.noise_std):
-        raise OurganError(
-            f"{out} has steps with backbone {theirs.backbone} and noise {theirs.noise_std:g}, which all its "
-            "steps share: use these, or another --out"
-        )
-
-
-def _check_steps(photo: Tensor, path: Path, settings: SuperResolutionConfig, profile: Profile) -> None:
-    """Refuse at once what steps 2 to 4 would refuse after an hour of step 1."""
-    config = profile.training(settings.backbone)
-    width = width_of_step(2, photo)  # the smallest at which the photo is learned
-    height = round(photo.shape[1] * width / photo.shape[2])
-    try:
-        learned_width(height, width, config.patch, config.validation_share)
-    except OurganError as error:
-        raise OurganError(f"{path}: {error}") from None
-    starting_network(settings)
-
-
-def _portable(settings: SuperResolutionConfig) -> SuperResolutionConfig:
-    """Without a file of weights, which a model directory does not carry along."""
-    known = settings.released in released.read_registry()
-    return settings if known else dataclasses.replace(settings, weights="auto")
-
-
-def _train_structure(
-    photo: Tensor,
-    photo_path: Path,
-    out: Path,
-    profile: Profile,
-    settings: SuperResolutionConfig,
-    seed: int,
-    resume: bool,
-    credit: str,
-    device: torch.device,
-    tensorboard: Path | None,
-) -> OurGAN:
-    config = profile.global_structure
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(out / ".writable", b"")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+def _train_structure(job: TrainingJob) -> OurGAN:
+    """Train step 1; return a model that has no other step yet."""
+    check_writable(job.out)
+    run = job.out / RUN
     generator = train_global_structure(
-        photo, config, out / RUN, seed=seed, resume=resume, device=device, tensorboard=tensorboard
+        job.photo.image,
+        job.structure,
+        run,
+        seed=job.seed,
+        resume=job.resume,
+        device=job.device,
+        tensorboard=job.tensorboard,
     )
-    lines = [json.loads(line) for line in (out / RUN / LOG).read_text().splitlines()]
-    facts = ModelMetadata(
-        photo=photo_path.name,
-        photo_sha256=files.sha256(photo_path),
-        credit=credit,
-        profile=profile.name,
-        seed=seed,
-        minutes=training_minutes(lines),
-        trained_on=f"{provenance.device_name(device)}, {torch.get_num_threads()} threads",
+    metadata = ModelMetadata(
+        photo=job.photo.path.name,
+        photo_sha256=job.photo.sha256,
+        credit=job.credit,
+        profile=job.profile,
+        seed=job.seed,
+        minutes=training_minutes(read_log(run / LOG)),
+        trained_on=f"{provenance.device_name(job.device)}, {torch.get_num_threads()} threads",
         commit=provenance.record()["commit"] or "",
+        training=job.structure.training,
     )
-    return OurGAN(generator, _portable(settings), facts, device, directory=out)
+    return OurGAN(generator, _portable(job.super_resolution), metadata, job.device, directory=job.out)
 
 
-def _train_step(
-    model: OurGAN,
-    photo: Tensor,
-    out: Path,
-    step: int,
-    settings: SuperResolutionConfig,
-    profile: Profile,
-    seed: int,
-    resume: bool,
-    device: torch.device,
-) -> None:
+def _train_step(model: OurGAN, job: TrainingJob, step: int) -> None:
     """Fine-tune one step and add it to the model and its directory."""
     if step in model.steps:
-        if not resume:
-            raise OurganError(f"{out} has a step {step} already: choose another --out, or other --steps")
+        if not job.resume:
+            raise OurganError(f"{job.out} has a step {step} already: choose another --out, or other --steps")
         log.info("step %d: done already", step)
         return
-    model.super_resolution = _portable(settings)
-    twin = step - 1
-    if twin in model.steps and width_of_step(step, photo) == width_of_step(twin, photo):
+    model.super_resolution = _portable(job.super_resolution)
+    image, twin = job.photo.image, step - 1
+    if twin in model.steps and width_of_step(step, image) == width_of_step(twin, image):
         log.info("step %d learns from the same pixels as step %d: the same weights serve", step, twin)
-        files.write_bytes(out / fine_tuned_file(step), (out / fine_tuned_file(twin)).read_bytes())
+        files.write_bytes(job.out / fine_tuned_file(step), (job.out / fine_tuned_file(twin)).read_bytes())
         model.steps[step] = dataclasses.replace(model.steps[twin], minutes=0.0)
         return
-    config = profile.training(settings.backbone)
-    run = _run(out, step)
-    if (width := width_of_step(step, photo)) < 256 * 4 ** (step - 1):
+    if (width := width_of_step(step, image)) < 256 * 4 ** (step - 1):
         log.info(
             "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",
-            *(step, photo.shape[2], 256 * 4 ** (step - 1), width // 4, width),
+            *(step, image.shape[2], 256 * 4 ** (step - 1), width // 4, width),
         )
-    network, facts = finetune(
-        photo_of_step(photo, step),
-        settings,
-        config,
+    run = job.run_of_step(step)
+    network, metadata = finetune(
+        photo_of_step(image, step),
+        job.super_resolution,
+        job.training,
         run,
-        seed=seed,
-        resume=resume,
-        device=device,
+        seed=job.seed,
+        resume=job.resume,
+        device=job.device,
         title=f"step {step}",
     )
     # The weights first: a config.json that names a step promises its file.
-    save_network(network, out / fine_tuned_file(step))
-    files.write_bytes(out / f"sr{step}-{LOG}", (run / LOG).read_bytes())
-    model.steps[step] = facts
+    save_network(network, job.out / fine_tuned_file(step))
+    files.write_bytes(job.out / f"sr{step}-{LOG}", (run / LOG).read_bytes())
+    model.steps[step] = metadata
 
 
-def check_photo(photo: Tensor, path: Path, sizes: tuple[tuple[int, int], ...]) -> None:
-    """Refuse a photo too small for the pyramid, or too flat or tall for its first scale."""
-    height, width = photo.shape[1:]
-    first, last = sizes[0], sizes[-1]
-    if height < last[0] or width < last[1]:
-        raise OurganError(
-            f"{path}: {width}x{height} pixels, step 1 learns from {last[1]}x{last[0]}: use a larger photo, "
-            "or a profile with a smaller width"
-        )
-    if min(first) < 8 or max(first) > 8 * min(first):
-        raise OurganError(
-            f"{path}: {width}x{height} is too elongated (its first scale would be {first[1]}x{first[0]}): "
-            "crop it to at most 4:1"
-        )
+def _portable(settings: SuperResolutionConfig) -> SuperResolutionConfig:
+    """Return the settings without a file of weights, which a model directory does not carry along."""
+    known = settings.released in released.read_registry()
+    return settings if known else dataclasses.replace(settings, weights="auto")

@@ -11,9 +11,9 @@ from tiny import STRUCTURE
 from ourgan._core.errors import OurganError
 from ourgan.benchmark.memory import synthesis_theory, table_2, training_theory
 from ourgan.benchmark.memory_probe import Measured, measure_synthesis, measure_training
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
 from ourgan.io.pixels import write_image
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.pipeline import OurGAN
 
 TINY = (
@@ -93,10 +93,10 @@ def test_training_is_measured_in_a_process_of_its_own(photo_file: Path, tmp_path
 
 
 def test_synthesis_is_measured_and_a_failure_is_one_line(tmp_path: Path) -> None:
-    config = GlobalStructureConfig(
+    config = HPVAEGANConfig(
         width=24, min_width=16, vae_refinements=0, gan_stages=1, channels=8, layers=1, latent_channels=8
     )
-    generator = GlobalGenerator(config, 0.75)
+    generator = HPVAEGAN(config, 0.75)
     generator.grow()
     settings = SuperResolutionConfig(noise_std=0.0, overlap=8)
     OurGAN(generator, settings, device="cpu").save_pretrained(tmp_path / "model")

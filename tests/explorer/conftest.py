@@ -11,7 +11,7 @@ import pytest
 import torch
 from toy import SMALL, toy_model
 
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.pipeline import OurGAN
 
 
@@ -23,7 +23,7 @@ def toy() -> OurGAN:
 @pytest.fixture(scope="session")
 def twin() -> OurGAN:
     torch.manual_seed(1)
-    generator = GlobalGenerator(dataclasses.replace(SMALL, coordinate_generator=False), 0.75)
+    generator = HPVAEGAN(dataclasses.replace(SMALL, coordinate_generator=False), 0.75)
     for _ in generator.sizes[1:]:
         generator.grow()
     generator.noise_amplitudes = [1.0, 0.5, 0.5]

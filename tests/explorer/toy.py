@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
+from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
 from ourgan.weights import Weights
 
-SMALL = GlobalStructureConfig(
+SMALL = HPVAEGANConfig(
     width=160, min_width=40, vae_refinements=1, gan_stages=1, channels=4, layers=1, latent_channels=4,
-    dtype="float32",
 )  # fmt: skip
 
 
 def toy_model() -> OurGAN:
     """Untrained: 160 pixels wide in step 1, 10,240 at 16K; a seed's noise shows, so that scenes differ."""
     torch.manual_seed(0)
-    generator = GlobalGenerator(SMALL, 0.75)
+    generator = HPVAEGAN(SMALL, 0.75)
     for _ in generator.sizes[1:]:
         generator.grow()
     generator.noise_amplitudes = [1.0, 0.5, 0.5]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError
-from ourgan.training.super_resolution_loop import train_super_resolution
+from ourgan.training.finetune import train_super_resolution
 
 META = {"position": {"scale": 2, "iteration": 7}, "identity": {"seed": 1}}
 

@@ -22,8 +22,8 @@ from ourgan._core.errors import OurganError
 from ourgan.io.canvas import check_output
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, CheckpointError
-from ourgan.training.run import train_global_structure
-from ourgan.training.super_resolution_loop import train_super_resolution
+from ourgan.training.finetune import train_super_resolution
+from ourgan.training.scales import train_global_structure
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and limits")
 NOBODY = 65534

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ourgan.training import checkpoint
-from ourgan.training.checkpoint import close_run, open_run
-from ourgan.training.errors import TrainingError
-from ourgan.training.run_lock import HELD
+from ourgan.training.checkpoint import TrainingError
+from ourgan.training.run import open_run
+from ourgan.training.run_lock import LOCK, OLD_LOCK, acquire, release
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks")
 
@@ -25,9 +25,9 @@ def another_process(run: Path) -> Iterator[int]:
     heard, says = os.pipe()
     child = os.fork()
     if child == 0:
-        open_run(run, resume=True)
-        os.write(says, b"!")
-        signal.pause()
+        with open_run(run, resume=True):
+            os.write(says, b"!")
+            signal.pause()
     assert os.read(heard, 1) == b"!"
     try:
         yield child
@@ -39,51 +39,75 @@ def another_process(run: Path) -> Iterator[int]:
 
 
 def marks(run: Path) -> list[Path]:
-    return list(run.glob(f"{HELD}*"))
+    return list(run.glob(f"{LOCK}*"))
 
 
 def test_the_second_process_is_refused_and_the_dead_one_is_succeeded(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with another_process(run) as pid:
         (run / ".partial-1-checkpoint.safetensors").write_bytes(b"what the other is writing")
-        with pytest.raises(TrainingError) as caught:
-            open_run(run, resume=True)
+        with pytest.raises(TrainingError) as caught, open_run(run, resume=True):
+            pass
         text = str(caught.value)
         assert f"process {pid} on {os.uname().nodename} is training there" in text and "\n" not in text
         assert (run / ".partial-1-checkpoint.safetensors").exists()
     assert len(marks(run)) == 1  # of the dead process
-    assert open_run(run, resume=True) is False
-    assert marks(run)[0].read_text().startswith(f"{os.getpid()}\n") and not list(run.glob(".partial-*"))
-    close_run(run)
+    with open_run(run, resume=True) as found:
+        assert not found
+        assert marks(run)[0].read_text().startswith(f"{os.getpid()}\n") and not list(run.glob(".partial-*"))
     assert list(run.iterdir()) == []
 
 
 def test_one_training_after_another_in_one_process(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    open_run(run, resume=False)
-    open_run(run, resume=False)  # the first ended in an error, say, and is begun again
+    run.mkdir()
+    acquire(run)
+    acquire(run)  # the first ended in an error, say, and is begun again
     shutil.rmtree(run)  # as a step's directory is, once its weights are in the model
-    open_run(run, resume=False)
+    run.mkdir()
+    acquire(run)
     assert len(marks(run)) == 1
-    close_run(run)
-    close_run(run)
+    release(run)
+    release(run)
     assert list(run.iterdir()) == []
+
+
+def test_an_error_lets_the_directory_go(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inside"), open_run(tmp_path / "run", resume=False):
+        raise ValueError("inside")
+    assert marks(tmp_path / "run") == []
 
 
 def test_a_forked_child_holds_nothing_and_leaves_its_parents_hold_alone(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    open_run(run, resume=False)
-    child = os.fork()
-    if child == 0:
-        try:
-            open_run(run, resume=True)
-        except TrainingError:
-            close_run(run)
-            os._exit(7)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert len(marks(run)) == 1
-    close_run(run)
+    with open_run(run, resume=False):
+        child = os.fork()
+        if child == 0:
+            try:
+                acquire(run)
+            except TrainingError:
+                release(run)
+                os._exit(7)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert len(marks(run)) == 1
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_the_lock_of_an_earlier_version_counts_while_its_process_lives(tmp_path: Path, alive: bool) -> None:
+    run = tmp_path / "run"
+    with another_process(run) as pid:
+        (mark,) = marks(run)
+        old = mark.rename(run / mark.name.replace(LOCK, OLD_LOCK))
+        (run / f"{OLD_LOCK}1").write_text("of a directory that was copied")
+        if alive:
+            with pytest.raises(TrainingError, match=rf"process {pid} .* is training there.*delete {old}\)"):
+                acquire(run)
+    if not alive:
+        acquire(run)
+        assert len(marks(run)) == 1
+        release(run)
+        assert list(run.iterdir()) == []
 
 
 def test_a_directory_copied_from_a_running_training_is_free(tmp_path: Path) -> None:
@@ -92,23 +116,22 @@ def test_a_directory_copied_from_a_running_training_is_free(tmp_path: Path) -> N
         checkpoint.save(run / checkpoint.CHECKPOINT, {}, {"iteration": 3})
         shutil.copytree(run, copy)
         assert len(marks(copy)) == 1
-        assert open_run(copy, resume=True) is True
-        (mark,) = marks(copy)  # that of the other directory is gone
-        assert mark.read_text().startswith(f"{os.getpid()}\n")
-        close_run(copy)
+        with open_run(copy, resume=True) as found:
+            assert found
+            (mark,) = marks(copy)  # that of the other directory is gone
+            assert mark.read_text().startswith(f"{os.getpid()}\n")
 
 
 def test_a_process_of_another_machine_is_not_taken_for_dead(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    open_run(run, resume=False)
-    (mark,) = marks(run)
-    lines = mark.read_text().splitlines()
-    close_run(run)
+    with open_run(run, resume=False):
+        (mark,) = marks(run)
+        lines = mark.read_text().splitlines()
     mark.write_text(
         "\n".join([str(2**22 + 1), "elsewhere", *lines[2:]]) + "\n"
     )  # no process here has that number
     with pytest.raises(TrainingError, match=rf"on elsewhere is training there.*delete {mark}\)"):
-        open_run(run, resume=True)
+        acquire(run)
     mark.unlink()
-    open_run(run, resume=True)
-    close_run(run)
+    acquire(run)
+    release(run)

@@ -19,17 +19,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from released import Hostile, tiny_entry, tiny_state
 from safetensors.torch import save, save_file
+from tiny import structure
 from torch import Tensor
 
 from ourgan import weights
 from ourgan._core.errors import OurganError
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import SuperResolutionConfig
 from ourgan.hub import HubError, HubUnreachable, upload_model
 from ourgan.io.model_dir import ModelMetadata, read_model
 from ourgan.pipeline import OurGAN
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 
-TINY = GlobalStructureConfig(
+TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=4, layers=1, latent_channels=4,
     batch_size=1, iterations=1, dtype="float32",
 )  # fmt: skip
@@ -43,7 +44,7 @@ STRANGE = st.one_of(
 @pytest.fixture(scope="module")
 def good(photo: Callable[..., Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with nothing wrong in it."""
-    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    trainer = ScaleTrainer(photo(width=64), TINY, seed=3)
     while not trainer.finished:
         trainer.step()
     directory = tmp_path_factory.mktemp("good")

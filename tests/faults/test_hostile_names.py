@@ -17,7 +17,7 @@ from stages import TINY
 
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.model_dir import ModelMetadata, StepMetadata
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.reproduce import chapter
 from ourgan.training.model_card import card
 
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 def carded(facts: ModelMetadata, name: str, steps: dict[int, StepMetadata] | None = None) -> str:
     model: Any = SimpleNamespace(
         facts=facts,
-        generator=GlobalGenerator(TINY, 0.75),
+        generator=HPVAEGAN(TINY, 0.75),
         super_resolution=SuperResolutionConfig(),
         steps=steps or {},
     )

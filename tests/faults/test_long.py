@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import json
 import subprocess
@@ -13,12 +12,13 @@ import numpy as np
 import psutil
 import pytest
 from stages import TINY, Photo
+from tiny import changed
 
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.canvas import save_picture
 from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 
 pytestmark = pytest.mark.long
 MOST = 1.0  # MB per hundred
@@ -55,7 +55,7 @@ class Watched:
 
 
 def test_two_thousand_iterations(photo: Photo, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = GlobalStructureTrainer(photo(), dataclasses.replace(TINY, iterations=400), seed=1)
+    trainer = ScaleTrainer(photo(), changed(TINY, iterations=400), seed=1)
     for _ in range(20):  # what is made once is made
         trainer.step()
     watched = Watched()
@@ -70,7 +70,7 @@ def test_two_thousand_iterations(photo: Photo, capsys: pytest.CaptureFixture[str
 
 
 def test_two_hundred_pictures(photo: Photo, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = GlobalStructureTrainer(photo(), TINY, seed=1)
+    trainer = ScaleTrainer(photo(), TINY, seed=1)
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, dtype="float32")

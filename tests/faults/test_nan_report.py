@@ -14,14 +14,13 @@ from test_super_resolution import trainer
 from torch import Tensor, nn
 
 from ourgan._core.files import sha256
-from ourgan.training.checkpoint import CHECKPOINT
-from ourgan.training.errors import TrainingError
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.checkpoint import CHECKPOINT, TrainingError
+from ourgan.training.finetune import train_super_resolution
 from ourgan.training.nan_report import REPORT, reported
-from ourgan.training.super_resolution_loop import train_super_resolution
+from ourgan.training.scales import ScaleTrainer
 
 
-def stopped(made: GlobalStructureTrainer, run: Path, words: str, *untouched: nn.Module) -> dict[str, Any]:
+def stopped(made: ScaleTrainer, run: Path, words: str, *untouched: nn.Module) -> dict[str, Any]:
     """Save, take one step that fails, and give its report; `untouched` networks must have learned nothing."""
     made.save(run / CHECKPOINT)
     good, before = sha256(run / CHECKPOINT), [p.detach().clone() for n in untouched for p in n.parameters()]
@@ -50,22 +49,22 @@ def test_a_gradient_that_is_no_number(photo: Photo, tmp_path: Path, scale: int) 
     assert (report["scale"], report["iteration"]) == (scale, 2)
     good = report["last_good_checkpoint"]
     assert (good["path"], good["scale"], good["iteration"]) == (str(tmp_path / CHECKPOINT), scale, 1)
-    assert report["rng_sha256"] == hashlib.sha256(made.rng.get_state().numpy().tobytes()).hexdigest()
+    assert report["rng_sha256"] == hashlib.sha256(made.learner.rng.get_state().numpy().tobytes()).hexdigest()
     assert report["identity"]["seed"] == 3 and report["identity"]["photo"] and report["torch"]
 
 
 def test_a_gradient_penalty_that_explodes(photo: Photo, tmp_path: Path) -> None:
     made = at(3, photo, penalty_weight=1e38)
-    assert made.discriminator is not None
+    assert made.learner.discriminator is not None
     words = r"the (penalty loss|critic's gradient) is (inf|nan) at scale 3, iteration 1"
-    report = stopped(made, tmp_path, words, made.generator, made.discriminator)
+    report = stopped(made, tmp_path, words, made.generator, made.learner.discriminator)
     assert set(report["values"].values()) & {"inf", "nan"}
     assert report["last_good_checkpoint"]["iteration"] == 0
 
 
 def test_a_loss_that_is_no_number(photo: Photo, tmp_path: Path) -> None:
     made = at(0, photo)
-    made.photos[0] = made.photos[0] * float("nan")
+    made.learner.photos[0] = made.learner.photos[0] * float("nan")
     words = "the reconstruction loss is nan at scale 0, iteration 1: stopped"
     report = stopped(made, tmp_path, words, made.generator)
     assert report["gradients_not_finite"] == report["parameters_not_finite"] == []
@@ -90,7 +89,7 @@ def test_super_resolution_leaves_its_report_beside_the_good_checkpoint(photo: Ph
 
 def test_a_report_that_cannot_be_written_does_not_hide_the_fault(photo: Photo, tmp_path: Path) -> None:
     made = at(0, photo)
-    made.photos[0] = made.photos[0] * float("nan")
+    made.learner.photos[0] = made.learner.photos[0] * float("nan")
     with pytest.raises(TrainingError, match="loss is nan at scale 0") as caught, reported(tmp_path / "none"):
         made.step()
     assert REPORT not in str(caught.value)

@@ -21,8 +21,7 @@ from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
-from ourgan.training.run import train_global_structure
+from ourgan.training.scales import ScaleTrainer, train_global_structure
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -57,7 +56,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(
 def test_a_run_that_was_moved_goes_on_from_where_it_was(photo: Photo, tmp_path: Path) -> None:
     train_global_structure(photo(), TINY, tmp_path / "whole", progress=False)
     (tmp_path / "here").mkdir()
-    begun = GlobalStructureTrainer(photo(), TINY)  # the seed of train_global_structure
+    begun = ScaleTrainer(photo(), TINY)  # the seed of train_global_structure
     while (begun.scale, begun.iteration) != (3, 1):
         begun.step()
     begun.save(tmp_path / "here" / CHECKPOINT)
@@ -90,7 +89,7 @@ def test_a_checkpoint_of_another_time_or_photo_is_refused_by_what_differs(
     checkpoint.save(path, held, meta)
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match=words) as caught:
-        GlobalStructureTrainer(photo(), TINY, seed=3).load(path)
+        ScaleTrainer(photo(), TINY, seed=3).load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     assert path.read_bytes() == before
 

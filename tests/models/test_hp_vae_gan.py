@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ourgan.config import GlobalStructureConfig
-from ourgan.models.hp_vae_gan import Decoder, Discriminator, Encoder, GlobalGenerator, Refiner
+from ourgan.config import HPVAEGANConfig
+from ourgan.models.hp_vae_gan import HPVAEGAN, Encoder, decoder, discriminator, refiner
 from ourgan.upscale.noise import scene_noise
 
 Photo = Callable[..., Tensor]
 
-TINY = GlobalStructureConfig(
+TINY = HPVAEGANConfig(
     width=40, min_width=16, vae_refinements=2, gan_stages=2, channels=8, layers=2, latent_channels=6
 )
 
 
-def grown(config: GlobalStructureConfig = TINY, aspect_ratio: float = 0.75, seed: int = 0) -> GlobalGenerator:
+def grown(config: HPVAEGANConfig = TINY, aspect_ratio: float = 0.75, seed: int = 0) -> HPVAEGAN:
     """All scales, each with weights of its own and a noise that shows."""
     torch.manual_seed(seed)
-    generator = GlobalGenerator(config, aspect_ratio)
+    generator = HPVAEGAN(config, aspect_ratio)
     for scale in range(1, config.scales):
         generator.grow()
         for parameter in generator.refiners[-1].parameters():
@@ -33,7 +33,7 @@ def grown(config: GlobalStructureConfig = TINY, aspect_ratio: float = 0.75, seed
 
 
 @torch.no_grad()
-def draw(generator: GlobalGenerator, seed: int = 7, **options: object) -> Tensor:
+def draw(generator: HPVAEGAN, seed: int = 7, **options: object) -> Tensor:
     return generator.draw(scene_noise(seed), **options)  # type: ignore[arg-type]
 
 
@@ -41,9 +41,9 @@ def draw(generator: GlobalGenerator, seed: int = 7, **options: object) -> Tensor
     ("network", "plain", "with_coordinate"),
     [
         (Encoder, 223_360, 227_392),
-        (Decoder, 260_931, 264_414),
-        (Refiner, 188_931, 192_414),
-        (Discriminator, 187_009, 190_474),
+        (decoder, 260_931, 264_414),
+        (refiner, 188_931, 192_414),
+        (discriminator, 187_009, 190_474),
     ],
 )
 def test_parameters_of_the_paper_configuration(
@@ -51,8 +51,8 @@ def test_parameters_of_the_paper_configuration(
 ) -> None:
     off = {f"coordinate_{name}": False for name in ("encoder", "generator", "discriminator")}
     with torch.device("meta"):
-        assert sum(p.numel() for p in network(GlobalStructureConfig()).parameters()) == with_coordinate
-        assert sum(p.numel() for p in network(GlobalStructureConfig(**off)).parameters()) == plain
+        assert sum(p.numel() for p in network(HPVAEGANConfig()).parameters()) == with_coordinate
+        assert sum(p.numel() for p in network(HPVAEGANConfig(**off)).parameters()) == plain
 
 
 @pytest.mark.parametrize("net", ["encoder", "generator", "discriminator"])
@@ -60,15 +60,15 @@ def test_each_network_has_a_switch_for_its_coordinate(net: str) -> None:
     config = dataclasses.replace(TINY, **{f"coordinate_{net}": False})
     made = {
         "encoder": [Encoder(config).mean],
-        "generator": [Decoder(config).convolutions[0], Refiner(config).convolutions[-1]],
-        "discriminator": [Discriminator(config).convolutions[0]],
+        "generator": [decoder(config).convolutions[0], refiner(config).convolutions[-1]],
+        "discriminator": [discriminator(config).convolutions[0]],
     }
     for name, layers in made.items():
         assert [layer.coordinate for layer in layers] == [name != net] * len(layers)
 
 
 def test_spectral_norm_is_on_every_hidden_layer_of_the_critic_and_on_the_encoder_features() -> None:
-    assert [c.spectral_norm for c in Discriminator(TINY).convolutions] == [True] * 3 + [False]
+    assert [c.spectral_norm for c in discriminator(TINY).convolutions] == [True] * 3 + [False]
     encoder = Encoder(TINY)
     assert [c.spectral_norm for c in encoder.features] == [True] * 3
     assert not encoder.mean.spectral_norm
@@ -85,7 +85,7 @@ def test_the_encoder_gives_a_latent_of_the_size_of_the_photo(photo: Photo) -> No
 @pytest.mark.parametrize("scales", range(5))
 def test_a_scene_has_the_size_of_its_scale_and_its_values_are_in_range(scales: int) -> None:
     torch.manual_seed(1)
-    generator = GlobalGenerator(TINY, 0.6)
+    generator = HPVAEGAN(TINY, 0.6)
     for _ in range(scales):
         generator.grow()
     scene = draw(generator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import signal
@@ -14,37 +13,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import changed
 from torch import Tensor
 from torch.nn import functional
 
-from ourgan.config import SinGANConfig
+from ourgan.config import SinGANConfig, SinGANStructureConfig
 from ourgan.io.pixels import pyramid
 from ourgan.models.singan import SinGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG
-from ourgan.training.run import train_global_structure
-from ourgan.training.singan import SinGANTrainer
+from ourgan.training.scales import ScaleTrainer, train_global_structure
 from ourgan.upscale.noise import scene_noise
 
 Photo = Callable[..., Tensor]
-TINY = SinGANConfig(
-    width=32, min_width=16, gan_stages=3, channels=6, double_every=2, layers=1, iterations=2, dtype="float32"
-)  # four scales, 6 6 12 12 channels
+TINY = changed(
+    SinGANStructureConfig(),
+    width=32, min_width=16, gan_stages=3, channels=6, double_every=2, layers=1, iterations=2, dtype="float32",
+)  # fmt: skip  # four scales, 6 6 12 12 channels
 
 
-def at(scale: int, photo: Photo, **changes: object) -> SinGANTrainer:
+def at(scale: int, photo: Photo, **changes: object) -> ScaleTrainer:
     """A trainer that has just entered `scale`."""
-    trainer = SinGANTrainer(photo(), dataclasses.replace(TINY, **changes), seed=3)  # type: ignore[arg-type]
-    while trainer.scale < scale - 1 or (scale and trainer.iteration < trainer.config.stage_iterations(0)):
+    trainer = ScaleTrainer(photo(), changed(TINY, **changes), seed=3)  # type: ignore[arg-type]
+    while trainer.scale < scale - 1 or (
+        scale and trainer.iteration < trainer.config.training.scale_iterations(0)
+    ):
         trainer.step()
     if scale:
-        trainer._enter(scale)
+        trainer.learner.enter(scale)
     return trainer
 
 
-def weights(trainer: SinGANTrainer) -> dict[str, Tensor]:
+def weights(trainer: ScaleTrainer) -> dict[str, Tensor]:
     state = checkpoint.prefixed("generator", trainer.generator.state_dict())
-    state |= checkpoint.prefixed("critic", trainer.discriminator.state_dict())
+    state |= checkpoint.prefixed("critic", trainer.learner.discriminator.state_dict())
     return {name: tensor.clone() for name, tensor in state.items()}
 
 
@@ -72,10 +74,10 @@ def test_a_block_is_a_copy_of_the_one_below_where_that_is_as_wide(photo: Photo) 
         assert all(same) == copied
     trainer = at(2, photo)
     trainer.step()
-    learnt = {name: tensor.clone() for name, tensor in trainer.discriminator.state_dict().items()}
+    learnt = {name: tensor.clone() for name, tensor in trainer.learner.discriminator.state_dict().items()}
     assert learnt["convolutions.0.bias"].shape == (12,)
-    trainer._enter(3)
-    assert all(torch.equal(t, learnt[name]) for name, t in trainer.discriminator.state_dict().items())
+    trainer.learner.enter(3)
+    assert all(torch.equal(t, learnt[name]) for name, t in trainer.learner.discriminator.state_dict().items())
 
 
 def test_a_scale_adds_to_the_enlarged_image_and_noise_enters_everywhere(photo: Photo) -> None:
@@ -107,24 +109,27 @@ def test_the_newest_block_and_its_critic_learn_three_times_an_iteration(photo: P
     assert {name.startswith((block, "critic.")) for name in changed} == {True}
     assert any(name.startswith(block) for name in changed)
     assert any(name.startswith("critic.") for name in changed)
-    for optimizer in (trainer.optimizer, trainer.optimizer_d):
+    for optimizer in (trainer.learner.optimizer, trainer.learner.optimizer_d):
         assert {int(state["step"]) for state in optimizer.state.values()} == {3}
 
 
 def test_updates_of_an_iteration_are_configured(photo: Photo) -> None:
     trainer = at(1, photo, critic_steps=2, generator_steps=1)
     trainer.step()
-    steps = [int(next(iter(o.state.values()))["step"]) for o in (trainer.optimizer, trainer.optimizer_d)]
+    steps = [
+        int(next(iter(o.state.values()))["step"])
+        for o in (trainer.learner.optimizer, trainer.learner.optimizer_d)
+    ]
     assert steps == [1, 2]
 
 
 def test_every_update_of_the_critic_meets_new_noise_at_every_scale(photo: Photo) -> None:
     trainer = at(2, photo)
-    normal, drawn = trainer._normal, []
-    trainer._normal = lambda scale: drawn.append(scale) or normal(scale)  # type: ignore[func-returns-value]
+    normal, drawn = trainer.learner.normal, []
+    trainer.learner.normal = lambda scale: drawn.append(scale) or normal(scale)  # type: ignore[func-returns-value]
     trainer.step()
     assert drawn == [0, 1, 2] * 3
-    (below, noise), (other_below, other) = trainer._drawn(), trainer._drawn()
+    (below, noise), (other_below, other) = trainer.learner._draw(), trainer.learner._draw()
     assert [tuple(x.shape[2:]) for x in (below, noise)] == list(trainer.generator.sizes[1:3])
     assert not torch.equal(below, other_below) and not torch.equal(noise, other)
 
@@ -132,9 +137,8 @@ def test_every_update_of_the_critic_meets_new_noise_at_every_scale(photo: Photo)
 def test_the_block_moves_to_what_the_critic_likes(photo: Photo) -> None:
     # Against a critic that stands still, with nothing else to please, its score has to rise.
     trainer = at(1, photo, reconstruction_weight=0.0, iterations=(2, 40, 2, 2))
-    trainer.discriminator.eval()  # its spectral norm as well
-    trainer.optimizer_d = torch.optim.SGD(trainer.discriminator.parameters(), lr=0.0)
-    trainer._set_rates = lambda: None  # type: ignore[method-assign]
+    trainer.learner.discriminator.eval()  # its spectral norm as well
+    trainer.learner.optimizer_d.step = lambda: None
     scores = [trainer.step().losses["score"] for _ in range(40)]
     assert sum(scores[-10:]) > sum(scores[:10]) + 10 * 0.01
 
@@ -156,39 +160,43 @@ def test_the_rate_falls_to_a_tenth_at_four_fifths(photo: Photo) -> None:
     rates = []
     for _ in range(10):
         trainer.step()
-        (rate,) = {group["lr"] for o in (trainer.optimizer, trainer.optimizer_d) for group in o.param_groups}
+        (rate,) = {
+            group["lr"]
+            for o in (trainer.learner.optimizer, trainer.learner.optimizer_d)
+            for group in o.param_groups
+        }
         rates.append(rate)
     assert rates == pytest.approx([5e-4] * 8 + [5e-5] * 2)
 
 
 @pytest.mark.slow
 def test_z_star_learns_to_be_the_photo(photo: Photo) -> None:
-    trainer = SinGANTrainer(photo("sunset"), dataclasses.replace(TINY, channels=16, iterations=60), seed=0)
+    trainer = ScaleTrainer(photo("sunset"), changed(TINY, channels=16, iterations=60), seed=0)
     errors = [trainer.step().losses["reconstruction"] for _ in range(60)]
     assert sum(errors[-5:]) < 0.25 * sum(errors[:5])
-    assert errors[-1] < 0.5 * float(trainer.photos[0].var())  # better than the mean colour
+    assert errors[-1] < 0.5 * float(trainer.learner.photos[0].var())  # better than the mean colour
 
 
 CHILD = """
 import os, signal, sys, torch, numpy
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_singan import resumable
-from ourgan.training.singan import SinGANTrainer
+from ourgan.training.scales import ScaleTrainer
 torch.set_num_threads(1)
-step, done = SinGANTrainer.step, 0
+step, done = ScaleTrainer.step, 0
 def dying(trainer):
     global done
     result, done = step(trainer), done + 1
     if done == {at}:
         os.kill(os.getpid(), signal.SIGKILL)
     return result
-SinGANTrainer.step = dying
+ScaleTrainer.step = dying
 resumable(torch.from_numpy(numpy.load({photo!r})), {run!r})
 """
 
 
 def resumable(photo: Tensor, run: Path | str, *, resume: bool = False) -> None:
-    config = dataclasses.replace(TINY, iterations=(2, 3, 21, 2))
+    config = changed(TINY, iterations=(2, 3, 21, 2))
     train_global_structure(
         photo, config, Path(run), seed=5, resume=resume, checkpoint_seconds=0, progress=False
     )
@@ -198,7 +206,7 @@ def resumable(photo: Tensor, run: Path | str, *, resume: bool = False) -> None:
 def test_killed_and_resumed_it_ends_with_the_same_bits(photo: Photo, tmp_path: Path) -> None:
     np.save(tmp_path / "photo.npy", photo().numpy())
     names = {"photo": str(tmp_path / "photo.npy"), "run": str(tmp_path / "run")}
-    code = CHILD.format(at=9, tests=str(Path(__file__).parents[1]), **names)
+    code = CHILD.format(at=9, tests=[str(Path(__file__).parents[n]) for n in (0, 1)], **names)
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     # Scale 2 is wider than those below, and so is its critic.

@@ -13,7 +13,7 @@ from torch import Tensor
 from ourgan.io.pixels import to_uint8
 from ourgan.reproduce import figures
 from ourgan.training.bsrgan import bsrgan_in_words
-from ourgan.training.patches import stream
+from ourgan.training.seeds import stream
 from ourgan.upscale.receptive_field import EffectiveReceptiveField
 
 Photo = Callable[..., Tensor]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
+from tiny import changed, structure
 from torch import Tensor
 
-from ourgan.config import GlobalStructureConfig
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 
 Photo = Callable[..., Tensor]
 
-TINY = GlobalStructureConfig(
+TINY = structure(
     width=28,
     min_width=14,
     vae_refinements=2,
@@ -25,11 +24,11 @@ TINY = GlobalStructureConfig(
 )
 
 
-def at(scale: int, photo: Photo, **changes: object) -> GlobalStructureTrainer:
+def at(scale: int, photo: Photo, **changes: object) -> ScaleTrainer:
     """A trainer that has just entered `scale`."""
-    trainer = GlobalStructureTrainer(photo(), dataclasses.replace(TINY, **changes), seed=3)  # type: ignore[arg-type]
+    trainer = ScaleTrainer(photo(), changed(TINY, **changes), seed=3)  # type: ignore[arg-type]
     while trainer.scale < scale - 1 or (scale and trainer.iteration < 2):
         trainer.step()
     if scale:
-        trainer._enter(scale)
+        trainer.learner.enter(scale)
     return trainer

@@ -15,7 +15,7 @@ from conftest import _scaled
 from test_super_resolution import trainer
 from training_child import Calls
 
-from ourgan.training.super_resolution_loop import train_super_resolution
+from ourgan.training.finetune import train_super_resolution
 
 
 def photo(name: str = "picos-de-europa", width: int = 64) -> torch.Tensor:

@@ -191,8 +191,8 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
         step(network, optimizer)
     again, other = built()
     again.load_state_dict({k: v.clone() for k, v in network.state_dict().items()})
-    held = {name: t.clone() for name, t in checkpoint.optimizer_tensors(optimizer).items()}
-    checkpoint.restore_optimizer(other, held)
+    state = {name: t.clone() for name, t in checkpoint.collect({}, {"optimizer": optimizer}).items()}
+    checkpoint.restore(state, {}, {"optimizer": other})
     for _ in range(3):
         step(network, optimizer)
         step(again, other)

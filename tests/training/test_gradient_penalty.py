@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ourgan.config import GlobalStructureConfig
-from ourgan.models.hp_vae_gan import SLOPE, Discriminator
-from ourgan.training.gradient_penalty import critic_step, score_gradient
+from ourgan.config import HPVAEGANConfig
+from ourgan.models.hp_vae_gan import discriminator
+from ourgan.models.pyramid import SLOPE
+from ourgan.training.gradient_penalty import discriminator_step, score_gradient
 
 Photo = Callable[..., Tensor]
 
@@ -20,7 +21,7 @@ Photo = Callable[..., Tensor]
 class Literal(nn.Module):
     """The discriminator spelt out: concatenated coordinate, and the spectral norm of torch."""
 
-    def __init__(self, ours: Discriminator) -> None:
+    def __init__(self, ours: discriminator) -> None:
         super().__init__()
         self.padding = ours.convolutions[0].coordinate_padding
         self.coordinate = ours.convolutions[0].coordinate
@@ -57,7 +58,7 @@ class Literal(nn.Module):
         return torch.cat((x, y), dim=1)
 
     def gradients(self) -> list[Tensor]:
-        """In the order of `Discriminator.parameters`: weight and bias of each layer."""
+        """In the order of `discriminator.parameters`: weight and bias of each layer."""
         return [
             gradient
             for layer in self.layers
@@ -65,10 +66,10 @@ class Literal(nn.Module):
         ]
 
 
-def critic(coordinate: bool = True, padding: str = "zeros", channels: int = 6) -> Discriminator:
+def critic(coordinate: bool = True, padding: str = "zeros", channels: int = 6) -> discriminator:
     torch.manual_seed(0)
-    return Discriminator(
-        GlobalStructureConfig(
+    return discriminator(
+        HPVAEGANConfig(
             channels=channels, layers=3, coordinate_discriminator=coordinate, coordinate_padding=padding
         )
     )
@@ -115,7 +116,7 @@ def test_every_gradient_equals_that_of_double_backward(
     oracle = Literal(ours)
     real, fake = pictures(photo, width, reals)
     # A weight of 30 makes the penalty's share of the gradients as large as that of the plain losses.
-    losses = critic_step(ours, real, fake, mix=0.3, penalty_weight=30.0, dtype=torch.float64)
+    losses = discriminator_step(ours, real, fake, mix=0.3, penalty_weight=30.0, dtype=torch.float64)
     expected = by_autograd(oracle, real, fake, 0.3, 30.0)
     assert_close([losses.real, losses.fake, losses.penalty], expected, 1e-10)
     found = [parameter.grad for parameter in ours.parameters()]
@@ -134,7 +135,7 @@ def test_the_penalty_alone_reaches_the_weights(photo: Photo) -> None:
     ours = critic().double()
     oracle = Literal(ours)
     real, _ = pictures(photo, 9)
-    critic_step(ours, real, real.clone(), mix=0.5, penalty_weight=0.1, dtype=torch.float64)
+    discriminator_step(ours, real, real.clone(), mix=0.5, penalty_weight=0.1, dtype=torch.float64)
     by_autograd(oracle, real, real.clone(), 0.5, 0.1)
     weights = [layer.weight.grad for layer in ours.convolutions]
     assert all(gradient.norm() > 1e-4 for gradient in weights)
@@ -147,23 +148,23 @@ def test_one_real_row_serves_for_a_batch_of_equal_ones(photo: Photo) -> None:
     two = copy.deepcopy(one)
     real, fake = pictures(photo, 9)
     for network, rows in ((one, real), (two, real.expand(2, -1, -1, -1))):
-        critic_step(network, rows, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
+        discriminator_step(network, rows, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
     assert_close([p.grad for p in one.parameters()], [p.grad for p in two.parameters()], 1e-12)
 
 
 def test_gradients_are_added_to_those_already_there(photo: Photo) -> None:
     network = critic().double().eval()  # no power iteration between the two
     real, fake = pictures(photo, 9)
-    critic_step(network, real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
+    discriminator_step(network, real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
     once = [p.grad.clone() for p in network.parameters()]
-    critic_step(network, real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
+    discriminator_step(network, real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
     assert_close([p.grad for p in network.parameters()], [2 * g for g in once], 1e-12)
 
 
 def test_the_pictures_are_left_as_they_were(photo: Photo) -> None:
     real, fake = pictures(photo, 9)
     copies = real.clone(), fake.clone()
-    critic_step(critic().double(), real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
+    discriminator_step(critic().double(), real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
     score_gradient(critic().double(), fake, dtype=torch.float64)
     assert torch.equal(real, copies[0])
     assert torch.equal(fake, copies[1])
@@ -189,7 +190,7 @@ def test_bfloat16_stays_close_to_float32_on_a_photo(photo: Photo) -> None:
     real = photo("picos-de-europa")[None, :, 8:40, 8:56] * 2 - 1
     fake = photo("stream")[None, :, 8:40, 8:56] * 2 - 1
     losses = [
-        critic_step(network, real, fake, mix=0.4, penalty_weight=0.1, dtype=dtype)
+        discriminator_step(network, real, fake, mix=0.4, penalty_weight=0.1, dtype=dtype)
         for network, dtype in ((exact, torch.float32), (fast, torch.bfloat16))
     ]
     assert losses[1].penalty.dtype == torch.float32

@@ -15,7 +15,8 @@ from ourgan._core.errors import OurganError
 from ourgan.io.pixels import write_image
 from ourgan.training import patches
 from ourgan.training.degradation import bicubic_downscale
-from ourgan.training.patches import FolderPatches, PhotoPatches, stream
+from ourgan.training.patches import FolderPatches, PhotoPatches
+from ourgan.training.seeds import stream
 
 Photo = Callable[..., Tensor]
 
@@ -57,7 +58,7 @@ def test_nothing_of_the_validation_strip_is_ever_learned(photo: Photo, degradati
     image = photo(width=160).clone()
     image[:, :, 120:] = float("nan")  # would spread through any filter
     source = of_photo(image, degradation=degradation)
-    assert source.learned == 120
+    assert source.train_width == 120
     for iteration in range(20):
         assert all(side.isfinite().all() for side in source.batch(iteration, 8))
 

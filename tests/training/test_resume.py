@@ -22,8 +22,9 @@ from training_child import Calls
 from ourgan._core.strict_toml import from_dict
 from ourgan.config import GlobalStructureConfig
 from ourgan.training import checkpoint
-from ourgan.training.interrupt import deferred
-from ourgan.training.run import CHECKPOINT, LOG, train_global_structure
+from ourgan.training.checkpoint import CHECKPOINT, LOG
+from ourgan.training.run_lock import defer_signals
+from ourgan.training.scales import train_global_structure
 
 NEVER = 1e9
 SEED = 5
@@ -200,7 +201,7 @@ def test_the_log_never_holds_more_than_the_checkpoint_after_resuming(
 
 def test_the_first_signal_is_held_and_the_second_acts_at_once() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with deferred() as interrupt:
+    with defer_signals() as interrupt:
         interrupt.check()  # nothing has come: nothing happens
         signal.raise_signal(signal.SIGINT)
         assert interrupt.signal == signal.SIGINT
@@ -212,7 +213,7 @@ def test_the_first_signal_is_held_and_the_second_acts_at_once() -> None:
 
 
 def test_sigterm_asks_for_exit_code_143() -> None:
-    with deferred() as interrupt:
+    with defer_signals() as interrupt:
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(SystemExit) as caught:
             interrupt.check()
@@ -221,7 +222,7 @@ def test_sigterm_asks_for_exit_code_143() -> None:
 
 def test_handlers_are_put_back_after_an_error() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ValueError, match="inside"), deferred():
+    with pytest.raises(ValueError, match="inside"), defer_signals():
         assert signal.getsignal(signal.SIGINT) != before
         raise ValueError("inside")
     assert signal.getsignal(signal.SIGINT) == before
@@ -231,7 +232,7 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     seen: list[object] = []
 
     def work() -> None:
-        with deferred() as interrupt:
+        with defer_signals() as interrupt:
             interrupt.check()
             seen.append(signal.getsignal(signal.SIGINT))
 

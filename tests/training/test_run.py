@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from stages import TINY, Photo, at
+from tiny import changed
 
 from ourgan.training import checkpoint
-from ourgan.training.checkpoint import CheckpointError
-from ourgan.training.errors import TrainingError
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
-from ourgan.training.run import CHECKPOINT, train_global_structure
+from ourgan.training.checkpoint import CHECKPOINT, CheckpointError, TrainingError
+from ourgan.training.scales import ScaleTrainer, train_global_structure
 
 
 def poisoned(photo: Photo, run: Path, monkeypatch: pytest.MonkeyPatch, *, late: bool) -> dict[str, object]:
     """Train, with a NaN in a weight before (or after) iteration 2 of scale 3; what the checkpoint holds."""
-    step = GlobalStructureTrainer.step
+    step = ScaleTrainer.step
 
-    def poison(trainer: GlobalStructureTrainer) -> None:
+    def poison(trainer: ScaleTrainer) -> None:
         trainer.generator.refiners[-1].convolutions[0].weight.data[0, 0, 0, 0] = float("nan")
 
-    def step_with_poison(trainer: GlobalStructureTrainer) -> object:
+    def step_with_poison(trainer: ScaleTrainer) -> object:
         here = (trainer.scale, trainer.iteration) == (3, 1)
         if here and not late:
             poison(trainer)
@@ -32,10 +30,10 @@ def poisoned(photo: Photo, run: Path, monkeypatch: pytest.MonkeyPatch, *, late: 
             poison(trainer)
         return done
 
-    monkeypatch.setattr(GlobalStructureTrainer, "step", step_with_poison)
+    monkeypatch.setattr(ScaleTrainer, "step", step_with_poison)
     error = CheckpointError if late else TrainingError
     with pytest.raises(error) as caught:
-        config = dataclasses.replace(TINY, iterations=3)
+        config = changed(TINY, iterations=3)
         train_global_structure(photo(), config, run, checkpoint_seconds=0, progress=False)
     assert "\n" not in str(caught.value)
     tensors, meta = checkpoint.load(run / CHECKPOINT)
@@ -81,7 +79,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_the_difference_named(
     if changes.pop("mirrored", False):
         image = 1 - image
     seed = changes.pop("seed", 3)
-    other = GlobalStructureTrainer(image, dataclasses.replace(TINY, **changes), seed=seed)  # type: ignore[arg-type]
+    other = ScaleTrainer(image, changed(TINY, **changes), seed=seed)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match=words) as caught:
         other.load(path)
     assert str(path) in str(caught.value)
@@ -100,11 +98,11 @@ def test_a_checkpoint_that_lacks_something_is_refused(photo: Photo, tmp_path: Pa
     tensors, meta = checkpoint.load(path)
     checkpoint.save(path, {name: t for name, t in tensors.items() if name != missing}, meta)
     with pytest.raises(CheckpointError, match=r"damaged") as caught:
-        GlobalStructureTrainer(photo(), TINY, seed=3).load(path)
+        ScaleTrainer(photo(), TINY, seed=3).load(path)
     assert "\n" not in str(caught.value)
     checkpoint.save(path, tensors, {"title": "a model, not a training"})
     with pytest.raises(CheckpointError, match="holds no training to continue"):
-        GlobalStructureTrainer(photo(), TINY, seed=3).load(path)
+        ScaleTrainer(photo(), TINY, seed=3).load(path)
 
 
 def test_a_run_that_is_there_is_not_overwritten(photo: Photo, tmp_path: Path) -> None:

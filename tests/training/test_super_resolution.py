@@ -16,12 +16,12 @@ from ourgan.config import SuperResolutionTraining, SwinIRTraining
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.training import checkpoint
-from ourgan.training.checkpoint import CheckpointError
-from ourgan.training.errors import TrainingError
+from ourgan.training.best_weights import Validation
+from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, TrainingError
+from ourgan.training.finetune import train_super_resolution
 from ourgan.training.patches import PhotoPatches
 from ourgan.training.perceptual import VGG16, Trunk
-from ourgan.training.super_resolution import SuperResolutionTrainer, Validation
-from ourgan.training.super_resolution_loop import CHECKPOINT, LOG, train_super_resolution
+from ourgan.training.super_resolution import SuperResolutionTrainer
 
 Photo = Callable[..., Tensor]
 SMALL: dict[str, Any] = {
@@ -119,14 +119,14 @@ def test_the_generators_loss_is_the_weighted_sum(photo: Photo) -> None:
 
 def test_the_average_follows_with_a_growing_memory(photo: Photo) -> None:
     made = trainer(photo, ema=0.15)
-    start = {name: value.clone() for name, value in made.average.named_parameters()}
+    start = {name: value.clone() for name, value in made.ema.named_parameters()}
     made.step()
-    for name, value in made.average.named_parameters():
+    for name, value in made.ema.named_parameters():
         now = made.network.get_parameter(name)
         torch.testing.assert_close(value, 0.1 * start[name] + 0.9 * now)  # (1 + 0) / (10 + 0)
-    before = {name: value.clone() for name, value in made.average.named_parameters()}
+    before = {name: value.clone() for name, value in made.ema.named_parameters()}
     made.step()
-    for name, value in made.average.named_parameters():
+    for name, value in made.ema.named_parameters():
         now = made.network.get_parameter(name)
         torch.testing.assert_close(value, 0.15 * before[name] + 0.85 * now)  # 2 / 11 is more than 0.15
 
@@ -197,11 +197,8 @@ def test_resumed_at_any_iteration_it_ends_with_the_same_bits(
             assert all(
                 torch.equal(last[f"{name}.{key}"], value) for key, value in module.state_dict().items()
             )
-    for name, optimizer in resumed._optimizers().items():
-        held = checkpoint.under(name, last)
-        assert all(
-            torch.equal(held[key], value) for key, value in checkpoint.optimizer_tensors(optimizer).items()
-        )
+    moments = checkpoint.collect({}, resumed._optimizers())
+    assert all(torch.equal(last[key], value) for key, value in moments.items())
     judged = [line for line in lines if "st_lpips" in line]
     assert [line["iteration"] for line in judged] == [0, 2, 4, 6]
     chosen = min(judged, key=lambda line: line["st_lpips"])["iteration"]
@@ -225,7 +222,7 @@ def test_training_ends_when_validation_no_longer_improves(
     reference = trainer(photo, iterations=50, validate_every=2, patience=3)
     for _ in range(2):
         reference.step()
-    expected = reference.average.state_dict()
+    expected = reference.ema.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in best.state_dict().items())
     # And a run that has ended is not trained further.
     again = trainer(photo, iterations=50, validate_every=2, patience=3)

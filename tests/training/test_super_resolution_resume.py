@@ -19,7 +19,8 @@ from torch import Tensor
 from training_child import Calls
 
 from ourgan.training import checkpoint
-from ourgan.training.super_resolution_loop import CHECKPOINT, LOG, train_super_resolution
+from ourgan.training.checkpoint import CHECKPOINT, LOG
+from ourgan.training.finetune import train_super_resolution
 
 CHILD = Path(__file__).with_name("super_resolution_child.py")
 RANDOM = random.Random(4)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import STRUCTURE
+from tiny import STRUCTURE, changed
 
 from ourgan import OurGAN
 from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.cli import main
-from ourgan.config import PROFILES, SinGANConfig, load_profile
-from ourgan.models.hp_vae_gan import GlobalGenerator
+from ourgan.config import PROFILES, SinGANStructureConfig, load_profile
+from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.models.singan import SinGAN
 
 DATA = Path(__file__).parents[2] / "data"
 PHOTO = DATA / "photos" / "picos-de-europa.jpg"
-SMALL = SinGANConfig(width=24, min_width=16, gan_stages=2, iterations=(3, 2, 1))
+SMALL = changed(SinGANStructureConfig(), width=24, min_width=16, gan_stages=2, iterations=(3, 2, 1))
 COORDINATES = ("coordinate_encoder", "coordinate_generator", "coordinate_discriminator")
 PROFILE = (
     STRUCTURE
@@ -84,17 +83,17 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int) -> str:
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_has_it_on_the_same_pyramid(name: str) -> None:
     profile = load_profile(name)
-    assert profile.structure("singan").sizes(0.75) == profile.structure("ourgan").sizes(0.75)
+    assert profile.structure("singan").network.sizes(0.75) == profile.structure("ourgan").network.sizes(0.75)
     plain = profile.structure("hp-vae-gan")
-    assert plain.generator == "hp-vae-gan" and not plain.coordinate_discriminator
-    assert dataclasses.replace(plain, **dict.fromkeys(COORDINATES, True)) == profile.structure("ourgan")
+    assert plain.network.generator == "hp-vae-gan" and not plain.network.coordinate_discriminator
+    assert changed(plain, **dict.fromkeys(COORDINATES, True)) == profile.structure("ourgan")
 
 
 @pytest.mark.parametrize("table", [{"kl_weight": 2.0}, {"coordinate_generator": True}, {"critic_steps": 0}])
 def test_what_singan_has_not_cannot_be_set(table: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"my.toml: .*{next(iter(table))}"):
-        from_dict(SinGANConfig, table, "my.toml")
-    assert from_dict(SinGANConfig, to_dict(SMALL), "my.toml") == SMALL
+        from_dict(SinGANStructureConfig, table, "my.toml")
+    assert from_dict(SinGANStructureConfig, to_dict(SMALL), "my.toml") == SMALL
 
 
 # -- the command ----------------------------------------------------------------------------------
@@ -180,4 +179,4 @@ def test_directories_from_before_load(name: str, generator: str) -> None:
     directory = DATA / "models" / f"picos-de-europa{name}"
     assert "generator" not in json.loads((directory / "config.json").read_text())
     model = OurGAN.from_pretrained(directory, device="cpu")
-    assert type(model.generator) is GlobalGenerator and model.generator.config.generator == generator
+    assert type(model.generator) is HPVAEGAN and model.generator.config.generator == generator

@@ -24,8 +24,7 @@ import torch
 from ourgan._core.strict_toml import from_dict
 from ourgan.config import GlobalStructureConfig
 from ourgan.training import checkpoint
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
-from ourgan.training.run import train_global_structure
+from ourgan.training.scales import ScaleTrainer, train_global_structure
 
 
 def die() -> None:
@@ -68,10 +67,10 @@ def die_in_checkpoint(place: str, number: int) -> None:
 
 
 def wait_at(number: int) -> None:
-    step: Callable[..., Any] = GlobalStructureTrainer.step
+    step: Callable[..., Any] = ScaleTrainer.step
     done = 0
 
-    def waiting(trainer: GlobalStructureTrainer) -> Any:
+    def waiting(trainer: ScaleTrainer) -> Any:
         nonlocal done
         done += 1
         if done == number:
@@ -79,7 +78,7 @@ def wait_at(number: int) -> None:
             sys.stdin.readline()
         return step(trainer)
 
-    GlobalStructureTrainer.step = waiting  # type: ignore[method-assign]
+    ScaleTrainer.step = waiting  # type: ignore[method-assign]
 
 
 def train(job: dict[str, Any]) -> None:

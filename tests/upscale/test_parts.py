@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import structure
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.config import GlobalStructureConfig, SuperResolutionConfig
+from ourgan.config import SuperResolutionConfig
 from ourgan.io.model_dir import ModelMetadata
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
-from ourgan.training.hp_vae_gan import GlobalStructureTrainer
+from ourgan.training.scales import ScaleTrainer
 from ourgan.upscale import parts
 from ourgan.weights import Weights
 
-TINY = GlobalStructureConfig(
+TINY = structure(
     width=24, min_width=16, vae_refinements=0, gan_stages=1, channels=8, layers=1, latent_channels=8,
     batch_size=1, iterations=2,
 )  # fmt: skip
@@ -36,7 +37,7 @@ def model(photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.Monk
         return network, Weights("tiny", {}, "a test", "0" * 64, "CC0-1.0")
 
     monkeypatch.setattr("ourgan.upscale.upscaler.starting_network", tiny)
-    trainer = GlobalStructureTrainer(photo(width=64), TINY, seed=3)
+    trainer = ScaleTrainer(photo(width=64), TINY, seed=3)
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.05, dtype="float32", tile_memory_mb=64)

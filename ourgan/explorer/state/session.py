@@ -192,7 +192,7 @@ class Session:
 
 
 def _has_coordinate(model: OurGAN) -> bool:
-    return model.generator.config.coordinate_generator
+    return bool(getattr(model.generator.config, "coordinate_generator", False))
 
 
 class Favourites:
