@@ -185,6 +185,11 @@ class StructureConfig:
     network: PyramidConfig
     training: StructureTraining
 
+    @classmethod
+    def upgrade(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of a file without those that only earlier versions had."""
+        return dict(table)
+
     def __post_init__(self) -> None:
         iterations, scales = self.training.iterations, self.network.scales
         if isinstance(iterations, tuple) and len(iterations) != scales:

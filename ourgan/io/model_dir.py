@@ -21,6 +21,7 @@ from ourgan.config import (
     GENERATORS,
     KINDS,
     HPVAEGANConfig,
+    HPVAEGANTraining,
     SinGANConfig,
     StructureTraining,
     SuperResolutionConfig,
@@ -69,7 +70,7 @@ class ModelMetadata:
     trained_on: str = ""  # device and threads
     commit: str = ""
     # How step 1 learned; config.json has it beside the networks' sizes.
-    training: StructureTraining = dataclasses.field(default_factory=StructureTraining)
+    training: StructureTraining = dataclasses.field(default_factory=HPVAEGANTraining)
 
 
 @dataclasses.dataclass

@@ -1,6 +1,6 @@
 """From a photo to a model directory: Alg. F.1 to F.5, their losses, and runs that survive being killed.
 
-May import every room but `benchmark`, `reproduce`, `explorer` and `cli`; `train.py` is the file to open first.
+May import every room but `benchmark`, `reproduce`, `explorer` and `cli`; open `train.py` first.
 """
 
 from ourgan._core.lazy import lazy

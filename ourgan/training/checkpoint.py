@@ -136,16 +136,11 @@ def restore(
 
 
 def check_identity(path: str | os.PathLike[str], meta: dict[str, Any], mine: dict[str, Any]) -> None:
-    """Refuse a checkpoint whose `identity` is not `mine`; the CheckpointError names the first difference.
-
-    Keys of a configuration that only the checkpoint has are those of an earlier version, and are passed over.
-    """
+    """Refuse a checkpoint whose `identity` is not `mine`; the CheckpointError names the first difference."""
     if "identity" not in meta:
         raise CheckpointError(f"{path}: holds no training to continue; choose another --out")
     for key, value in mine.items():
         theirs = meta["identity"].get(key)
-        if isinstance(theirs, dict) and isinstance(value, dict):
-            theirs = {name: theirs.get(name) for name in value}
         if theirs != value:
             raise CheckpointError(
                 f"{path}: of another training, {_difference(key, theirs, value)}; use its settings, "
@@ -182,7 +177,7 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 
 def _difference(key: str, theirs: Any, mine: Any) -> str:
     if isinstance(theirs, dict) and isinstance(mine, dict):
-        for name in mine:
+        for name in [*mine, *theirs]:
             if theirs.get(name) != mine.get(name):
                 return f"{name} was {theirs.get(name)} and is now {mine.get(name)}"
     return f"{key} was {theirs} and is now {mine}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ourgan._core import files
 from ourgan._core.devices import dtype_name
-from ourgan._core.strict_toml import to_dict
+from ourgan._core.strict_toml import ConfigError, to_dict
 from ourgan.config import SinGANStructureConfig, StructureConfig
 from ourgan.io.pixels import contact_sheet, digest
 from ourgan.models.pyramid import GlobalGenerator
@@ -196,6 +197,10 @@ class ScaleTrainer:
             CheckpointError: for a checkpoint of another photo, seed or configuration, or a damaged one.
         """
         tensors, meta = checkpoint.load(path)
+        with contextlib.suppress(KeyError, ConfigError):
+            meta["identity"]["config"] = self.config.upgrade(
+                meta["identity"]["config"]
+            )  # keys of earlier versions
         checkpoint.check_identity(path, meta, self.identity())
         with checkpoint.fitting(path):
             self.learner.streams = meta.get("streams", 1)

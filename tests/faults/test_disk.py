@@ -140,7 +140,7 @@ def test_a_complete_cache_that_may_only_be_read_serves(
     monkeypatch.setenv("OURGAN_WEIGHTS", "hub")
 
     def load() -> None:
-        found = weights.places.find(entry, endpoint="http://127.0.0.1:9", cache=cache)
+        found = weights.sources.find(entry, endpoint="http://127.0.0.1:9", cache=cache)
         assert found.sha256 == entry.sha256
 
     load()  # what has to be imported is, by one who may read it

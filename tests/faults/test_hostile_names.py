@@ -46,8 +46,8 @@ class Tags(HTMLParser):
 
 def carded(facts: ModelMetadata, name: str, steps: dict[int, StepMetadata] | None = None) -> str:
     model: Any = SimpleNamespace(
-        facts=facts,
-        generator=HPVAEGAN(TINY, 0.75),
+        metadata=facts,
+        generator=HPVAEGAN(TINY.network, 0.75),
         super_resolution=SuperResolutionConfig(),
         steps=steps or {},
     )

@@ -56,7 +56,7 @@ def test_a_gradient_that_is_no_number(photo: Photo, tmp_path: Path, scale: int) 
 def test_a_gradient_penalty_that_explodes(photo: Photo, tmp_path: Path) -> None:
     made = at(3, photo, penalty_weight=1e38)
     assert made.learner.discriminator is not None
-    words = r"the (penalty loss|critic's gradient) is (inf|nan) at scale 3, iteration 1"
+    words = r"the (penalty loss|discriminator's gradient) is (inf|nan) at scale 3, iteration 1"
     report = stopped(made, tmp_path, words, made.generator, made.learner.discriminator)
     assert set(report["values"].values()) & {"inf", "nan"}
     assert report["last_good_checkpoint"]["iteration"] == 0

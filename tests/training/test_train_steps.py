@@ -164,7 +164,7 @@ def test_pretrained_swinir_is_where_fine_tuning_starts(
     assert str(tmp_path) not in (model / "config.json").read_text()
     loaded = OurGAN.from_pretrained(model, device="cpu")
     plan = loaded.plan(96, 96, step=2)
-    assert (plan.overlap, plan.multiple) == (16, 8)  # 12, on to the next window
+    assert (plan.overlap, plan.size_multiple) == (16, 8)  # 12, on to the next window
     assert loaded.step(torch.rand(3, 18, 24), seed=0, step=2, progress=False).shape == (3, 72, 96)
 
 
