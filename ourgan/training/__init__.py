@@ -8,7 +8,6 @@ from ourgan._core.lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "finetune": ["finetune", "pretrain"],
         "scales": ["ScaleTrainer", "sample_sheet", "train_global_structure"],
         "super_resolution": ["SuperResolutionTrainer"],
     },

@@ -80,10 +80,10 @@ def train(
         OurganError: in one line, for an unusable photo, a directory that is taken or cannot be written, a
             step without the first, another training's checkpoint.
     """
+    profile = load_profile(profile) if isinstance(profile, str) else profile
     steps = sorted(set(steps))
     if not steps or not set(steps) <= set(STEPS):
         raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
-    profile = load_profile(profile) if isinstance(profile, str) else profile
     settings = choose_settings(profile, backbone, weights)
     job = TrainingJob(
         photo=Photo.read(Path(photo)),
