@@ -78,7 +78,7 @@ def perceptual_blocks(network: nn.Module) -> tuple[list[Block], list[int]]:
 
 def in_bands(
     blocks: Sequence[Block],
-    pieces: Iterable[Float[Tensor, "1 c n w"]],
+    pieces: Iterable[Float[Tensor, "1 c _ w"]],
     height: int,
     taps: Iterable[int],
     band_bytes: int,
