@@ -17,6 +17,7 @@ import ourgan
 
 ROOMS = [
     "ourgan",
+    "ourgan.benchmark",
     "ourgan.explorer",
     "ourgan.io",
     "ourgan.metrics",
