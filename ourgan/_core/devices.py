@@ -1,14 +1,10 @@
-"""Which device to compute on, in which precision, and how much memory that takes."""
+"""Which device to compute on, and in which precision."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-import psutil
 import torch
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -46,40 +42,3 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     For float32 itself it changes nothing.
     """
     return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
-
-
-def memory_in_use(device: torch.device) -> int:
-    """Return the bytes that torch's allocator uses on a GPU, or the resident set of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    resident: int = psutil.Process().memory_info().rss
-    return resident
-
-
-@contextlib.contextmanager
-def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tuple[float, int]]]:
-    """Sample `memory_in_use` while the block runs.
-
-    Args:
-        device: whose memory.
-        every: seconds between two samples.
-
-    Yields:
-        A list of (seconds since the start of the block, bytes) that grows.
-    """
-    trace: list[tuple[float, int]] = []
-    start, ended = time.monotonic(), threading.Event()
-
-    def watch() -> None:
-        while True:
-            trace.append((time.monotonic() - start, memory_in_use(device)))
-            if ended.wait(every):
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield trace
-    finally:
-        ended.set()
-        watcher.join()

@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy(
             "split_photo",
         ],
         "memory": ["table_2"],
-        "memory_probe": ["measure_synthesis", "measure_training"],
+        "memory_probe": ["measure_synthesis", "measure_training", "memory_trace"],
         "paper": ["STEPS", "TRAINED_AT_1K"],
         "photo_sets": ["load_set"],
         "run": ["benchmark"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ DIGITS = 6
 FORMATS = {b"\xff\xd8": "JPEG", b"\x89P": "PNG", b"RI": "WebP"}  # the first two bytes; else TIFF
 
 
-def evaluate(real: Path, samples: Sequence[Path]) -> dict[str, Any]:
+def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
     """Compare samples with the photo they were learned from, and with each other.
 
     Args:
@@ -40,30 +41,30 @@ def evaluate(real: Path, samples: Sequence[Path]) -> dict[str, Any]:
     """
     if not samples:
         raise OurganError(f"no samples to compare with {real}: give at least one picture")
-    photo = read_image(real)
-    for path in samples:
+    photo, paths = read_image(real), [Path(sample) for sample in samples]
+    for path in paths:
         read_image(path)
     absent = {metric.family: reason for metric in METRICS if (reason := metric.absent())}
     unavailable = set(absent)
     measured = [
         _measure_sample(photo, path, unavailable, absent)
-        for path in tqdm(samples, desc="evaluate", unit="sample")
+        for path in tqdm(paths, desc="evaluate", unit="sample")
     ]
     means: dict[str, float | None] = {}
     for metric in METRICS:
         if metric.of_picture is not None:
             means[metric.key] = _mean([values[metric.key] for values in measured])
         else:
-            means[metric.key] = _measure_pairs(metric, samples, absent)
+            means[metric.key] = _measure_pairs(metric, paths, absent)
     return {
         "real": str(real),
         "real_sha256": files.sha256(real),
-        "real_format": _format(real),
+        "real_format": _format(Path(real)),
         "size": list(layout_size(photo)),
         "unit": "8-bit levels",
         "samples": [
             {"sample": str(path), "format": _format(path), **values}
-            for path, values in zip(samples, measured, strict=True)
+            for path, values in zip(paths, measured, strict=True)
         ],
         **means,
         "absent": absent,

@@ -1,10 +1,11 @@
-"""Measures the memory of a training or a synthesis, in a process that does this and nothing else.
+"""The memory of this process over time, and of a training or a synthesis in a process of its own.
 
-`python -m ourgan.benchmark.memory_probe JOB` is that process; JOB is a table in JSON.
+`python -m ourgan.benchmark.memory_probe JOB` is such a process; JOB is a table in JSON.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -12,11 +13,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from ourgan._core import provenance
@@ -58,6 +61,43 @@ class Measured:
     def peak(self) -> int | None:
         """The number to compare with the paper's: GPU memory, or the process's where there is no GPU."""
         return self.resident if self.allocated is None else self.allocated
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Return the bytes that torch's allocator uses on a GPU, or the resident set of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    resident: int = psutil.Process().memory_info().rss
+    return resident
+
+
+@contextlib.contextmanager
+def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tuple[float, int]]]:
+    """Sample `memory_in_use` while the block runs.
+
+    Args:
+        device: whose memory.
+        every: seconds between two samples.
+
+    Yields:
+        A list of (seconds since the start of the block, bytes) that grows.
+    """
+    trace: list[tuple[float, int]] = []
+    start, ended = time.monotonic(), threading.Event()
+
+    def watch() -> None:
+        while True:
+            trace.append((time.monotonic() - start, memory_in_use(device)))
+            if ended.wait(every):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield trace
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def measure_training(photo: Path, step: int, profile: str = "paper-4k", backbone: str = "esrgan") -> Measured:

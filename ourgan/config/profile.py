@@ -86,10 +86,13 @@ def resolve_profile(name: str = "auto") -> str:
 
 
 def load_profile(name: str = "auto") -> Profile:
-    """Read a profile by name, or from a path that ends in .toml.
+    """Read a profile.
 
     `base = "cpu"` at the top of a file takes every key that is not in it from that profile of PROFILES.
     Sections and keys that are in neither keep their defaults, which are the paper's.
+
+    Args:
+        name: one of PROFILES, "auto" for the one that fits this machine, or a path that ends in .toml.
 
     Raises:
         ConfigError: in one line, for a file that cannot be read, and for an unknown key (with the nearest

@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from ourgan._core import files, provenance
+from ourgan._core.devices import best_device, compute_dtype
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, load_profile
 from ourgan.io.read import read_image
@@ -74,6 +75,10 @@ class Notebook:
     def photo_sha256(self) -> str:
         """SHA-256 of the photo's file."""
         return files.sha256(self.photo_path)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Return the type of convolutions on this device for its name in the profile, such as "auto"."""
+        return compute_dtype(name, self.device)
 
     def log(self, **values: Any) -> None:
         """Keep numbers (plain JSON values) for the record: shown at the end, written beside each figure."""
@@ -149,7 +154,7 @@ def begin(name: str, profile: str, seed: int, photo: str) -> Notebook:
         OurganError: no such profile or photo.
     """
     loaded = load_profile(profile)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     out = Path(os.environ.get("OURGAN_OUT") or ROOT / "runs" / "notebooks")
     out.mkdir(parents=True, exist_ok=True)
     path = find_photo(photo)

@@ -5,10 +5,15 @@ May import every room but `benchmark`, `reproduce`, `explorer` and `cli`; open `
 
 from ourgan._core.lazy import lazy
 
+# Neither `train` nor `finetune`, which are names of modules: `from ourgan import train`.
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "bsrgan": ["bsrgan_in_words"],
+        "checkpoint": ["read_log"],
+        "degradation": ["bicubic_downscale"],
         "scales": ["ScaleTrainer", "sample_sheet", "train_global_structure"],
+        "seeds": ["stream"],
         "super_resolution": ["SuperResolutionTrainer"],
     },
 )

@@ -10,7 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 from torch import Tensor
 
-from ourgan._core.devices import memory_trace
+from ourgan.benchmark.memory_probe import memory_trace
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.reproduce import figures
 from ourgan.reproduce.chapter import as_picture
