@@ -129,6 +129,16 @@ def test_ci_runs_the_commands_that_readme_and_make_offer():
     assert readme <= verbs
 
 
+def test_pre_commit_runs_what_make_lint_runs():
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", MAKEFILE, flags=re.MULTILINE)
+    linters = {line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()}
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {hook["entry"] for hook in repository["hooks"]}
+    mending = {".venv/bin/ruff check --fix": ".venv/bin/ruff check"}  # a commit mends what lint would refuse
+    mending[".venv/bin/ruff format"] = ".venv/bin/ruff format --check"
+    assert repository["repo"] == "local" and {mending.get(hook, hook) for hook in hooks} == linters
+
+
 def test_make_refuses_an_old_python_in_one_line(tmp_path):
     needed = "Makefile pyproject.toml constraints.txt requirements.lock requirements-weights.txt"
     for name in needed.split():
