@@ -188,12 +188,10 @@ def _take_directory(preflight: Preflight) -> None:
     if begun is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OurganError(f"{out}: holds something else; choose another --out")
-        try:
+        with files.refuse_unwritable(out, "choose another --out"):
             for name in ("models", "pictures", "cells"):
                 (out / name).mkdir(parents=True, exist_ok=True)
             files.write_json(out / SETTINGS, wanted)
-        except OSError as error:
-            raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
         return
     for key, value in wanted.items():
         if begun.get(key) != value and not (key == "profile" and value is None):

@@ -34,6 +34,9 @@ from ourgan.cluster.jobs import ClusterError, Job, execute
 log = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds without a scheduler or without a worker before that is an error
+CERTIFICATES = (
+    "give [tls] with ca, certificate and key in its .toml, or distributed.comm.tls in Dask's configuration"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +50,7 @@ class Tls:
 
 @dataclasses.dataclass(frozen=True)
 class ClusterConfig:
-    """A cluster as described in TOML.
-
-    Attributes:
-        address: of a scheduler that runs; or else
-        kind: "local", a cluster of this machine that is started for the jobs, with so many
-        workers: processes.
-        tls: certificates.
-    """
+    """Either the `address` of a scheduler that runs, or `kind` "local", to be started with `workers`."""
 
     address: str = ""
     kind: str = ""
@@ -72,11 +68,7 @@ class ClusterConfig:
 
 
 def run_on_dask(where: str, jobs: Sequence[Job]) -> Iterator[OurganError | None]:
-    """Run jobs on a cluster; one whose scheduler was restarted gets again those that are not done.
-
-    Args:
-        where: an address, or the path of a .toml file.
-        jobs: what is to be done.
+    """Run jobs on the cluster `where`; one whose scheduler was restarted gets again those that are not done.
 
     Yields:
         For each job that ended, None or what was wrong.
@@ -90,11 +82,11 @@ def run_on_dask(where: str, jobs: Sequence[Job]) -> Iterator[OurganError | None]
         raise ClusterError("--cluster needs Dask: pip install 'ourgan[cluster]'") from None
     config, arguments = read_cluster(where)
     security = _security(config)
-    with _address(config, arguments, security) as address:
+    with _scheduler(config, arguments, security) as address:
         waiting, lost_at = list(jobs), time.monotonic()
         while waiting:
             before = len(waiting)
-            yield from _with_a_client(address, security, waiting)
+            yield from _run_until_lost(address, security, waiting)
             if len(waiting) < before:
                 lost_at = time.monotonic()
             elif time.monotonic() - lost_at > PATIENCE:
@@ -143,11 +135,6 @@ def _security(config: ClusterConfig) -> Any:
     return None
 
 
-_CERTIFICATES = (
-    "give [tls] with ca, certificate and key in its .toml, or distributed.comm.tls in Dask's configuration"
-)
-
-
 def _check_open(address: str) -> None:
     """Refuse an address without certificates, unless it is of this machine."""
     parts = urlsplit(address)
@@ -156,40 +143,31 @@ def _check_open(address: str) -> None:
             f"'{address}' is not a cluster's address: give tcp://HOST:PORT, tls://HOST:PORT or a .toml"
         )
     if parts.scheme == "tls":
-        raise ClusterError(f"{address} needs certificates: {_CERTIFICATES}")
-    if not _loopback(parts.hostname):
+        raise ClusterError(f"{address} needs certificates: {CERTIFICATES}")
+    try:
+        loopback = ipaddress.ip_address(parts.hostname).is_loopback
+    except ValueError:
+        loopback = parts.hostname == "localhost"
+    if not loopback:
         raise ClusterError(
-            f"{address}: anybody on that network could run code there; use tls://, and {_CERTIFICATES}"
+            f"{address}: anybody on that network could run code there; use tls://, and {CERTIFICATES}"
         )
 
 
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @contextlib.contextmanager
-def _address(config: ClusterConfig, arguments: dict[str, Any], security: Any) -> Iterator[str]:
+def _scheduler(config: ClusterConfig, arguments: dict[str, Any], security: Any) -> Iterator[str]:
     """Yield the scheduler's address; a local cluster is started for the time in between."""
     if config.address:
         yield config.address
         return
     from distributed import LocalCluster
 
-    settings: dict[str, Any] = {
-        "threads_per_worker": 1,
-        "processes": True,
-        "dashboard_address": None,
-        "n_workers": 0,
-    }
+    defaults = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "n_workers": 0}
+    settings = defaults | arguments
     if security is not None:
         settings |= {"security": security, "protocol": "tls://"}
     try:
-        cluster = LocalCluster(**(settings | arguments))
+        cluster = LocalCluster(**settings)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise ClusterError(f"the local cluster does not start so: {error}") from error
     with cluster:
@@ -199,8 +177,8 @@ def _address(config: ClusterConfig, arguments: dict[str, Any], security: Any) ->
         yield cluster.scheduler_address
 
 
-def _with_a_client(address: str, security: Any, waiting: list[Job]) -> Iterator[OurganError | None]:
-    """Run jobs until the scheduler is lost; those that ended leave `waiting`."""
+def _run_until_lost(address: str, security: Any, waiting: list[Job]) -> Iterator[OurganError | None]:
+    """Run jobs, of which those that ended leave `waiting`; return early when the scheduler is lost."""
     from distributed import Client, as_completed
 
     try:

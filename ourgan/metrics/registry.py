@@ -130,67 +130,38 @@ def _to_the_others(distances: Tensor) -> list[float]:
     return means
 
 
+def _layout(name: str, column: str, measure: OfPicture) -> Metric:
+    return Metric(name, name.replace("-", "_"), f"{column}, 8-bit levels", at_layout_size(measure))
+
+
+def _sifid(layer: str) -> Metric:
+    name, needs = f"sifid-{layer}", functools.partial(sifid_extractor, layer)
+    measure = at_picture_size(functools.partial(sifid, layer=layer))
+    return Metric(name, f"SIFID layer {layer}", f"SIFID, layer {layer}", measure, needs=needs, paper=name)
+
+
+def _si_fd(depth: str, stands_for: str) -> Metric:
+    measure = at_picture_size(functools.partial(si_fd, depth=depth))
+    key, column = f"{STAND_IN} {depth}", f"{STAND_IN}, {depth}"
+    return Metric(f"si-fd-{depth}", key, column, measure, stands_for=stands_for)
+
+
+def _perceptual(name: str, column: str, **more: Any) -> Metric:
+    of_pairs = over_pairs(name.replace("-", "_"))
+    return Metric(name, f"{column} over pairs", column, of_pairs=of_pairs, **more)
+
+
 METRICS = (
-    Metric(
-        "sifid-5",
-        "SIFID layer 5",
-        "SIFID, layer 5",
-        of_picture=at_picture_size(functools.partial(sifid, layer="5")),
-        needs=functools.partial(sifid_extractor, "5"),
-        paper="sifid-5",
-    ),
-    Metric(
-        "sifid-13",
-        "SIFID layer 13",
-        "SIFID, layer 13",
-        of_picture=at_picture_size(functools.partial(sifid, layer="13")),
-        needs=functools.partial(sifid_extractor, "13"),
-        paper="sifid-13",
-    ),
-    Metric(
-        "lpips",
-        "LPIPS over pairs",
-        "LPIPS",
-        of_pairs=over_pairs("lpips"),
-        needs=lpips_network,
-        paper="lpips",
-    ),
-    Metric(
-        "si-fd-relu2_2",
-        f"{STAND_IN} relu2_2",
-        f"{STAND_IN}, relu2_2",
-        of_picture=at_picture_size(functools.partial(si_fd, depth="relu2_2")),
-        stands_for="sifid-5",
-    ),
-    Metric(
-        "si-fd-relu4_3",
-        f"{STAND_IN} relu4_3",
-        f"{STAND_IN}, relu4_3",
-        of_picture=at_picture_size(functools.partial(si_fd, depth="relu4_3")),
-        stands_for="sifid-13",
-    ),
-    Metric(
-        "st-lpips", "ST-LPIPS over pairs", "ST-LPIPS", of_pairs=over_pairs("st_lpips"), stands_for="lpips"
-    ),
-    Metric(
-        "row-colour-error",
-        "row_colour_error",
-        "row colour error, 8-bit levels",
-        of_picture=at_layout_size(row_colour_error),
-    ),
-    Metric(
-        "row-distribution",
-        "row_distribution",
-        "distance of the rows' colours, 8-bit levels",
-        of_picture=at_layout_size(row_distribution_distance),
-    ),
+    _sifid("5"),
+    _sifid("13"),
+    _perceptual("lpips", "LPIPS", needs=lpips_network, paper="lpips"),
+    _si_fd("relu2_2", stands_for="sifid-5"),
+    _si_fd("relu4_3", stands_for="sifid-13"),
+    _perceptual("st-lpips", "ST-LPIPS", stands_for="lpips"),
+    _layout("row-colour-error", "row colour error", row_colour_error),
+    _layout("row-distribution", "distance of the rows' colours", row_distribution_distance),
     Metric("diversity", "diversity", "difference of pixels, 8-bit levels", of_pairs=over_pixels),
-    Metric(
-        "distance-to-photo",
-        "distance_to_photo",
-        "distance to the photo, 8-bit levels",
-        of_picture=at_layout_size(distance_to_photo),
-    ),
+    _layout("distance-to-photo", "distance to the photo", distance_to_photo),
 )
 
 
