@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from pictures import PHOTO, expected
 from PIL import Image
 
@@ -114,3 +115,11 @@ def test_a_png_is_the_same_from_a_tensor_pixels_or_a_picture(array, small):
     with Image.open(io.BytesIO(data)) as image:
         assert image.format == "PNG" and np.array_equal(np.asarray(image), array)
     assert len(encode_png(array, small=True)) < len(encode_png(array))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 9), (2, 3, 8, 9)])
+def test_what_is_no_colour_picture_is_refused(shape, tmp_path):
+    # In tests alone: jaxtyping and beartype compare every call with its signature.
+    for function in (to_uint8, encode_png, preview, lambda image: write_image(tmp_path / "a.png", image)):
+        with pytest.raises(TypeCheckError):
+            function(torch.rand(shape))

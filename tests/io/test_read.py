@@ -275,7 +275,7 @@ def test_matte_lies_below(photo, array, tmp_path):
     blended = torch.tensor([200 * 0.2 + 255 * 0.8, 100 * 0.2, 50 * 0.2 + 127.5 * 0.8]) / 255
     assert torch.allclose(image[:, 10:20, 10:30], blended[:, None, None].expand(3, 10, 20), atol=1e-6)
     assert torch.equal(image[:, 20:], expected(array)[:, 20:])
-    refused(tmp_path / "photo.png", "not a colour", matte=(255, 0, 0))
+    refused(tmp_path / "photo.png", "not a colour", matte=(255.0, 0.0, 0.0))
 
 
 def test_palette_and_key_colour_count_as_transparency(photo, tmp_path):
@@ -295,7 +295,7 @@ def test_16_bit_alpha(tmp_path):
     rgba = deep(4)
     (tmp_path / "deep.png").write_bytes(png(rgba, 16))
     refused(tmp_path / "deep.png", "transparent")
-    over = read_image(tmp_path / "deep.png", matte=(0, 0, 0))
+    over = read_image(tmp_path / "deep.png", matte=(0.0, 0.0, 0.0))
     assert torch.allclose(over, expected(rgba[..., :3], 65535) * expected(rgba[..., 3:], 65535), atol=1e-6)
     rgba[..., 3] = 65535
     (tmp_path / "deep.png").write_bytes(png(rgba, 16))
