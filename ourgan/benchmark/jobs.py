@@ -132,11 +132,12 @@ def measure_picture(photo: str, picture: str, results: Sequence[dict[str, Any]])
         result.write(of_picture(original, image))
 
 
-def measure_pairs(pictures: Sequence[str], result: dict[str, Any]) -> None:
-    """Measure all pictures of one model against each other; `result`: fields of a `Result`."""
-    of_pairs = find_metric(result["inputs"]["metric"]).of_pairs
-    assert of_pairs is not None
-    Result(**result).write(of_pairs([Path(picture) for picture in pictures]))
+def measure_pairs(pictures: Sequence[str], results: Sequence[dict[str, Any]]) -> None:
+    """Measure all pictures of one model against each other; `results`: as for `measure_picture`."""
+    for result in (Result(**fields) for fields in results):
+        of_pairs = find_metric(result.inputs["metric"]).of_pairs
+        assert of_pairs is not None
+        result.write(of_pairs([Path(picture) for picture in pictures]))
 
 
 @contextlib.contextmanager

@@ -136,40 +136,29 @@ def list_measurements(
         metrics: that can be had here.
     """
     photo, path = next(item for item in preflight.photos.items() if item[0].name == cell.photo)
-    cell.count = len(pictures)
+    cell.count, results_in = len(pictures), str(preflight.out / "cells")
 
-    def result(metric: Metric, **of: Any) -> Result:
-        inputs = {"metric": metric.name, "version": metric.version, **of}
-        return Result(str(preflight.out / "cells"), inputs)
+    def plan(
+        function: str, reads: Sequence[str], arguments: dict[str, Any], wanted: Sequence[Metric], **of: Any
+    ) -> Measurement:
+        inputs = [{"metric": metric.name, "version": metric.version, **of} for metric in wanted]
+        results = [Result(results_in, each) for each in inputs]
+        missing = [result for result in results if not result.path.exists()]
+        arguments = {**arguments, "results": [dataclasses.asdict(result) for result in missing]}
+        outputs = tuple(str(result.path) for result in missing)
+        job = Job(f"{JOBS}:{function}", arguments, tuple(reads), outputs) if missing else None
+        return Measurement(cell, results, job)
 
+    single = [metric for metric in metrics if metric.of_picture is not None]
     measurements = []
     for picture in pictures:
-        results = [
-            result(metric, photo=photo.sha256, picture=picture.key)
-            for metric in metrics
-            if metric.of_picture is not None
-        ]
-        missing = [each for each in results if not each.path.exists()]
-        arguments: dict[str, Any] = {"photo": str(path), "picture": str(picture.path)}
-        arguments["results"] = [dataclasses.asdict(each) for each in missing]
-        job = _job("measure_picture", arguments, [path, picture.path], missing)
-        measurements.append(Measurement(cell, results, job))
-    keys, files_of_all = [picture.key for picture in pictures], [picture.path for picture in pictures]
-    for metric in metrics:
-        if metric.of_pairs is not None:
-            over_pairs = result(metric, pictures=keys)
-            missing = [] if over_pairs.path.exists() else [over_pairs]
-            arguments = {"pictures": [str(path) for path in files_of_all]}
-            arguments["result"] = dataclasses.asdict(over_pairs)
-            measurements.append(
-                Measurement(cell, [over_pairs], _job("measure_pairs", arguments, files_of_all, missing))
-            )
+        files_of_one = {"photo": str(path), "picture": str(picture.path)}
+        of = {"photo": photo.sha256, "picture": picture.key}
+        measurements.append(plan("measure_picture", list(files_of_one.values()), files_of_one, single, **of))
+    keys, paths = [picture.key for picture in pictures], [str(picture.path) for picture in pictures]
+    measurements += [
+        plan("measure_pairs", paths, {"pictures": paths}, [metric], pictures=keys)
+        for metric in metrics
+        if metric.of_pairs is not None
+    ]
     return measurements
-
-
-def _job(
-    function: str, arguments: dict[str, Any], reads: Sequence[Path], missing: Sequence[Result]
-) -> Job | None:
-    """Return the job for results that are not there, or None if all are."""
-    outputs = tuple(str(result.path) for result in missing)
-    return Job(f"{JOBS}:{function}", arguments, tuple(map(str, reads)), outputs) if missing else None

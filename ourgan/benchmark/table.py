@@ -17,6 +17,11 @@ from ourgan.metrics.registry import METRICS, Metric
 
 ALL = "all"  # in the column `photo`: the mean over the photos
 OURS = "ourgan"
+Line = dict[str, Any]
+_Key = tuple[str, str]  # generator, backbone
+
+# Of orders.csv: whether `first` minus `second` has the sign of the paper's difference.
+ORDER = ["metric", "stands_for", "first", "second", "photos", "ours", "error", "paper", "table", "verdict"]
 
 
 @dataclasses.dataclass
@@ -67,44 +72,6 @@ class Context:
         return paper.table_4(self.paper_set or "ST4K", generator, backbone, column)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A line of table.csv. `std_pictures`: over pictures of one model; `std_photos`: over photos."""
-
-    photo: str
-    generator: str
-    backbone: str
-    metric: str
-    column: str
-    mean: float | None
-    std_pictures: float | None
-    std_photos: float | None
-    photos: int
-    pictures: int
-    profile: str
-    weights: str
-    paper: float | None
-    table: str
-    ratio: float | None
-    verdict: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """A line of orders.csv: whether `first` minus `second` has the sign of the paper's difference."""
-
-    metric: str
-    stands_for: str
-    first: str
-    second: str
-    photos: int
-    ours: float
-    error: float | None
-    paper: float
-    table: str
-    verdict: str
-
-
 def write_results(
     directory: Path, cells: Sequence[Cell], context: Context, settings: dict[str, Any]
 ) -> dict[str, Any]:
@@ -117,22 +84,20 @@ def write_results(
         settings: of the benchmark, for the record.
     """
     rows, orders = build_rows(cells, context), build_orders(cells, context)
-    result = provenance.record(
-        settings=settings,
-        absent=context.absent,
-        rows=[dataclasses.asdict(row) for row in rows],
-        orders=[dataclasses.asdict(row) for row in orders],
-    )
+    result = provenance.record(settings=settings, absent=context.absent, rows=rows, orders=orders)
+    tables = {"table.csv": pd.DataFrame(rows), "orders.csv": pd.DataFrame(orders, columns=ORDER)}
     with files.refuse_unwritable(directory, "make room and repeat"):
-        for name, kind, lines in (("table", Row, rows), ("orders", Order, orders)):
-            frame = pd.DataFrame(lines, columns=[field.name for field in dataclasses.fields(kind)])
-            files.write_bytes(directory / f"{name}.csv", frame.to_csv(index=False).encode())
+        for name, table in tables.items():
+            files.write_bytes(directory / name, table.to_csv(index=False).encode())
         files.write_json(directory / "table.json", result)
     return result
 
 
-def build_rows(cells: Sequence[Cell], context: Context) -> list[Row]:
-    """Return a row for each photo and one for all, of every generator, backbone and metric."""
+def build_rows(cells: Sequence[Cell], context: Context) -> list[Line]:
+    """Return a row for each photo and one for all, of every generator, backbone and metric.
+
+    "std_pictures" is over the pictures of one model, "std_photos" over photos.
+    """
     rows = []
     for metric in METRICS:
         for group in _by_generator(cells).values():
@@ -142,16 +107,13 @@ def build_rows(cells: Sequence[Cell], context: Context) -> list[Row]:
     return rows
 
 
-def build_orders(cells: Sequence[Cell], context: Context) -> list[Order]:
+def build_orders(cells: Sequence[Cell], context: Context) -> list[Line]:
     """Compare ours with every other generator, and the backbones of each, where the paper has both."""
     groups = _by_generator(cells)
     pairs = [(a, b) for a, b in itertools.permutations(groups, 2) if a[0] == OURS != b[0] and a[1] == b[1]]
     pairs += [(a, b) for a, b in itertools.combinations(sorted(groups), 2) if a[0] == b[0]]
     orders = [_order(metric, first, second, groups, context) for metric in METRICS for first, second in pairs]
     return [order for order in orders if order is not None]
-
-
-_Key = tuple[str, str]  # generator, backbone
 
 
 def _by_generator(cells: Iterable[Cell]) -> dict[_Key, list[Cell]]:
@@ -161,7 +123,7 @@ def _by_generator(cells: Iterable[Cell]) -> dict[_Key, list[Cell]]:
     return groups
 
 
-def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) -> Row:
+def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) -> Line:
     known = [(cell, number) for cell in cells if (number := cell.number(metric))]
     measured, numbers = [cell for cell, _ in known], [number for _, number in known]
     first = cells[0]
@@ -176,24 +138,24 @@ def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) ->
     else:
         ours = over_photos if len(numbers) > 1 else numbers[0]
         verdict = compare_with_paper(ours, printed.value, _reasons(measured, context, photo))
-    return Row(
-        photo=photo,
-        generator=first.generator,
-        backbone=first.backbone,
-        metric=metric.name,
-        column=metric.column,
-        mean=over_photos.mean if over_photos else None,
-        std_pictures=sum(spreads) / len(spreads) if spreads else None,
-        std_photos=over_photos.spread if over_photos else None,
-        photos=len(numbers),
-        pictures=min((cell.count for cell in measured), default=0),
-        profile=", ".join(dict.fromkeys(cell.profile for cell in measured if cell.profile)),
-        weights=", ".join(dict.fromkeys(cell.weights for cell in measured if cell.weights)),
-        paper=printed.value if printed else None,
-        table=printed.table if printed else "",
-        ratio=over_photos.mean / printed.value if over_photos and printed else None,
-        verdict=verdict,
-    )
+    return {
+        "photo": photo,
+        "generator": first.generator,
+        "backbone": first.backbone,
+        "metric": metric.name,
+        "column": metric.column,
+        "mean": over_photos.mean if over_photos else None,
+        "std_pictures": sum(spreads) / len(spreads) if spreads else None,
+        "std_photos": over_photos.spread if over_photos else None,
+        "photos": len(numbers),
+        "pictures": min((cell.count for cell in measured), default=0),
+        "profile": ", ".join(dict.fromkeys(cell.profile for cell in measured if cell.profile)),
+        "weights": ", ".join(dict.fromkeys(cell.weights for cell in measured if cell.weights)),
+        "paper": printed.value if printed else None,
+        "table": printed.table if printed else "",
+        "ratio": over_photos.mean / printed.value if over_photos and printed else None,
+        "verdict": verdict,
+    }
 
 
 def _reasons(cells: Sequence[Cell], context: Context, photo: str) -> list[str]:
@@ -218,7 +180,7 @@ def _reasons(cells: Sequence[Cell], context: Context, photo: str) -> list[str]:
 
 def _order(
     metric: Metric, first: _Key, second: _Key, groups: dict[_Key, list[Cell]], context: Context
-) -> Order | None:
+) -> Line | None:
     """Return None where the paper has no numbers to compare, or we have none."""
     column = metric.paper or metric.stands_for
     printed = context.printed(*first, column), context.printed(*second, column)
@@ -233,15 +195,15 @@ def _order(
         return None
     difference = subtract([ours[photo] for photo in both], [theirs[photo] for photo in both])
     expected = printed[0].value - printed[1].value
-    return Order(
-        metric=metric.name,
-        stands_for=metric.stands_for,
-        first=" ".join(first),
-        second=" ".join(second),
-        photos=len(both),
-        ours=difference.mean,
-        error=difference.error,
-        paper=round(expected, 2),
-        table=printed[0].table,
-        verdict=compare_order(difference, expected),
-    )
+    return {
+        "metric": metric.name,
+        "stands_for": metric.stands_for,
+        "first": " ".join(first),
+        "second": " ".join(second),
+        "photos": len(both),
+        "ours": difference.mean,
+        "error": difference.error,
+        "paper": round(expected, 2),
+        "table": printed[0].table,
+        "verdict": compare_order(difference, expected),
+    }

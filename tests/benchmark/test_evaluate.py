@@ -136,7 +136,7 @@ def test_the_benchmark_computes_the_same_numbers(
     for metric in METRICS:
         if metric.of_pairs:
             result = Result(str(tmp_path), {"metric": metric.name})
-            measure_pairs([str(path) for path in samples], dataclasses.asdict(result))
+            measure_pairs([str(path) for path in samples], [dataclasses.asdict(result)])
             assert report[metric.key] == round(sum(result.read()) / 2, 6), metric.name
     # A photo's own reduction has its textures, whatever the photo's size.
     assert report["samples"][0][STAND_INS[0]] < 1e-4 < report["samples"][1][STAND_INS[0]]

@@ -109,24 +109,27 @@ def cells(count: int, profile: str, weights: str) -> list[Cell]:
 def test_only_the_papers_experiment_is_compared_with_it() -> None:
     context = Context("ST4K", ["a"], "4k", {"sifid-5": "no weights"})
     rows = {
-        (r.photo, r.generator, r.metric): r for r in build_rows(cells(50, "paper-4k", "fine-tuned"), context)
+        (r["photo"], r["generator"], r["metric"]): r
+        for r in build_rows(cells(50, "paper-4k", "fine-tuned"), context)
     }
-    assert rows["all", "ourgan", "lpips"].verdict == "reproduced"
-    assert rows["all", "ourgan", "lpips"].ratio == pytest.approx(1)
-    assert rows["a", "ourgan", "lpips"].verdict == "not comparable: one photo of the set"
-    assert rows["all", "ourgan", "sifid-5"].verdict == "absent: no weights"
-    assert rows["all", "ourgan", "st-lpips"].paper is None
+    assert rows["all", "ourgan", "lpips"]["verdict"] == "reproduced"
+    assert rows["all", "ourgan", "lpips"]["ratio"] == pytest.approx(1)
+    assert rows["a", "ourgan", "lpips"]["verdict"] == "not comparable: one photo of the set"
+    assert rows["all", "ourgan", "sifid-5"]["verdict"] == "absent: no weights"
+    assert rows["all", "ourgan", "st-lpips"]["paper"] is None
     context = Context("", ["a"], "1k", {})
     row = next(
-        r for r in build_rows(cells(8, "cpu", "released"), context) if (r.photo, r.metric) == ("all", "lpips")
+        r
+        for r in build_rows(cells(8, "cpu", "released"), context)
+        if (r["photo"], r["metric"]) == ("all", "lpips")
     )
-    assert row.verdict == (
+    assert row["verdict"] == (
         "not comparable: other photos; size 1k, not 4k; 8 pictures, not 50; profile cpu, not paper-4k; "
         "weights of steps 2 and 3 released"
     )
-    found = {each.metric: each for each in build_orders(cells(8, "cpu", "released"), context)}
-    assert found["lpips"].verdict == "as in the paper" and found["lpips"].paper == -0.1
-    assert found["st-lpips"].stands_for == "lpips"
+    found = {each["metric"]: each for each in build_orders(cells(8, "cpu", "released"), context)}
+    assert found["lpips"]["verdict"] == "as in the paper" and found["lpips"]["paper"] == -0.1
+    assert found["st-lpips"]["stands_for"] == "lpips"
 
 
 def test_no_stand_in_bears_the_name_of_what_it_stands_for() -> None:
