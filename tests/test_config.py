@@ -165,6 +165,22 @@ def test_profiles_of_ones_own(tmp_path: Path) -> None:
         load_profile(str(mine))
 
 
+def test_a_profile_may_begin_from_another(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'base = "smoke"\n[esrgan]\npatch = 64\n[notebooks]\nsamples = 3\n[notebooks.training]\nchannels = 5\n'
+    )
+    profile, base = load_profile(str(mine)), load_profile("smoke")
+    assert (profile.name, profile.esrgan) == ("mine", dataclasses.replace(base.esrgan, patch=64))
+    training = changed(base.notebooks.training, channels=5)
+    assert profile.notebooks == dataclasses.replace(base.notebooks, samples=3, training=training)
+    assert (profile.global_structure, profile.swinir) == (base.global_structure, base.swinir)
+    for text in ('base = "cpo"', "base = 3", "base = []"):
+        mine.write_text(text)
+        with pytest.raises(ConfigError, match=r"mine.toml: base is .*: use one of smoke, quick, cpu"):
+            load_profile(str(mine))
+
+
 def test_the_first_look_differs_from_cpu_in_step_1_alone() -> None:
     quick, cpu = load_profile("quick"), load_profile("cpu")
     fewer = {name: getattr(quick, name) for name in ("name", "global_structure", "singan")}

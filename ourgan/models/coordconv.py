@@ -15,6 +15,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 COORDINATE_PADDINGS = ("zeros", "extrapolate")
@@ -64,8 +65,12 @@ class VerticalCoordConv2d(nn.Module):
             self.register_buffer("u", F.normalize(torch.randn(out_channels), dim=0))
             self.register_buffer("v", F.normalize(torch.randn(self.weight[0].numel()), dim=0))
 
-    def effective_weight(self) -> Tensor:
-        """The weight that convolves, differentiable with respect to the parameter."""
+    def effective_weight(self) -> Float[Tensor, "outputs inputs 3 3"]:
+        """Return the weight that convolves, (out, in + 1, 3, 3) or (out, in, 3, 3) without the coordinate.
+
+        It is the parameter, or with spectral normalisation the parameter divided by u^T W v, whose u and v
+        follow W by one power iteration at each call in training mode. Gradients flow to the parameter.
+        """
         if not self.spectral_norm:
             return self.weight
         matrix = self.weight.flatten(1)
@@ -78,12 +83,14 @@ class VerticalCoordConv2d(nn.Module):
         # Clones, since the next power iteration changes the buffers before this graph is used.
         return self.weight / torch.dot(self.u.clone(), matrix @ self.v.clone())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H, W)."""
+    def forward(self, x: Float[Tensor, "n inputs h w"]) -> Float[Tensor, "n outputs h w"]:
+        """Convolve features; the result has the dtype of `x`."""
         return self.convolve(x, self.effective_weight())
 
-    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Convolve with a given effective weight: what `forward` does after normalising it."""
+    def convolve(
+        self, x: Float[Tensor, "n inputs h w"], weight: Float[Tensor, "outputs _ 3 3"]
+    ) -> Float[Tensor, "n outputs h w"]:
+        """Convolve with an effective weight: what `forward` does after normalising it."""
         features = weight[:, : self.in_channels].to(x.dtype, memory_format=torch.channels_last)
         y = F.conv2d(x, features, self.bias.to(x.dtype), padding=1)
         if not self.coordinate:
@@ -96,7 +103,7 @@ class VerticalCoordConv2d(nn.Module):
 
 
 def coordinate_plane(height: int, width: int, padding: str, like: Tensor) -> Tensor:
-    """The coordinate with its border of one cell: (1, 1, height + 2, width + 2)."""
+    """Return the coordinate with its border of one cell, (1, 1, height + 2, width + 2), as `like` in type."""
     step = 2 / (height - 1) if height > 1 else 0.0
     rows = torch.arange(-1, height + 1, dtype=like.dtype, device=like.device) * step - float(height > 1)
     plane = rows.view(1, 1, -1, 1).repeat(1, 1, 1, width + 2)
@@ -106,7 +113,10 @@ def coordinate_plane(height: int, width: int, padding: str, like: Tensor) -> Ten
 
 
 def coordinate_columns(weight: Tensor, height: int, width: int, padding: str) -> Tensor:
-    """Response to the coordinate alone, (1, out, height, min(width, 3)); weight (out, 1, 3, 3)."""
+    """Return the response to the coordinate alone, (1, out, height, min(width, 3)).
+
+    The columns are those of the left border, the interior and the right border; weight: (out, 1, 3, 3).
+    """
     return F.conv2d(coordinate_plane(height, min(width, 3), padding, weight), weight)
 
 
@@ -140,7 +150,7 @@ class _AddColumns(torch.autograd.Function):
 
 
 def columns_gradient(grad: Tensor, columns: int) -> Tensor:
-    """Gradient for `coordinate_columns` from that of the output (N, out, H, W); at least float32."""
+    """Return the gradient for `coordinate_columns` from the output's, (N, out, H, W); float32 at least."""
     wide = torch.float64 if grad.dtype == torch.float64 else torch.float32
     if columns < 3:
         return grad.to(wide).sum(0, keepdim=True)

@@ -7,17 +7,19 @@ BasicSR's (`conv0_0.weight`, `conv1.weight_orig`, ...), so that released discrim
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NEGATIVE_SLOPE = 0.2
+from ourgan.models.rrdbnet import leaky_relu
+
 ORTHOGONAL_GAIN = 0.2
 
 
 class VGGDiscriminator(nn.Module):
-    """Five stages that halve the image, batch normalisation, and two linear layers: ESRGAN's discriminator.
+    """Five levels that halve the image, batch normalisation, and two linear layers: ESRGAN's discriminator.
 
-    `channels`: width of the first stage; the following have 2, 4, 8 and 8 times as many. `size`: side of the
+    `channels`: width of the first level; the following have 2, 4, 8 and 8 times as many. `size`: side of the
     square images in pixels; the first linear layer depends on it. The defaults are the ones for the paper's
     patches of 128: 14,499,401 parameters. PyTorch's own init, as released. ValueError unless `size` is a
     multiple of 32.
@@ -34,17 +36,17 @@ class VGGDiscriminator(nn.Module):
         self.conv0_1 = _halving(channels)
         self.bn0_1 = nn.BatchNorm2d(channels)
         inputs = channels
-        for stage, outputs in enumerate((2 * channels, 4 * channels, 8 * channels, 8 * channels), start=1):
-            self.add_module(f"conv{stage}_0", nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
-            self.add_module(f"bn{stage}_0", nn.BatchNorm2d(outputs))
-            self.add_module(f"conv{stage}_1", _halving(outputs))
-            self.add_module(f"bn{stage}_1", nn.BatchNorm2d(outputs))
+        for level, outputs in enumerate((2 * channels, 4 * channels, 8 * channels, 8 * channels), start=1):
+            self.add_module(f"conv{level}_0", nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
+            self.add_module(f"bn{level}_0", nn.BatchNorm2d(outputs))
+            self.add_module(f"conv{level}_1", _halving(outputs))
+            self.add_module(f"bn{level}_1", nn.BatchNorm2d(outputs))
             inputs = outputs
         self.linear1 = nn.Linear(inputs * (size // 32) ** 2, 100)
         self.linear2 = nn.Linear(100, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Judge `(N, 3, size, size)` in [0, 1]: logits `(N, 1)`, high for real. ValueError for another shape.
+    def forward(self, image: Float[Tensor, "n _ _ _"]) -> Float[Tensor, "n 1"]:
+        """Judge images `(N, 3, size, size)` in [0, 1]: logits, high for real. ValueError for another shape.
 
         In training mode the logits of a batch depend on one another, through its statistics.
         """
@@ -53,13 +55,13 @@ class VGGDiscriminator(nn.Module):
                 f"this VGGDiscriminator was built for images (N, 3, {self.size}, {self.size}), "
                 f"not {tuple(image.shape)}; give its `size` when building it"
             )
-        features = _activate(self.conv0_0(image))
-        features = _activate(self.bn0_1(self.conv0_1(features)))
-        for stage in range(1, 5):
+        features = leaky_relu(self.conv0_0(image))
+        features = leaky_relu(self.bn0_1(self.conv0_1(features)))
+        for level in range(1, 5):
             for half in range(2):
-                conv = self.get_submodule(f"conv{stage}_{half}")
-                features = _activate(self.get_submodule(f"bn{stage}_{half}")(conv(features)))
-        logits: Tensor = self.linear2(_activate(self.linear1(features.flatten(1))))
+                conv = self.get_submodule(f"conv{level}_{half}")
+                features = leaky_relu(self.get_submodule(f"bn{level}_{half}")(conv(features)))
+        logits: Tensor = self.linear2(leaky_relu(self.linear1(features.flatten(1))))
         return logits
 
 
@@ -88,8 +90,8 @@ class UNetDiscriminator(nn.Module):
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Judge every pixel of `(N, 3, H, W)` in [0, 1]: logits `(N, 1, H, W)`, high for real.
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
+        """Judge every pixel of images in [0, 1]: logits, high for real.
 
         ValueError unless H and W are multiples of 8.
         """
@@ -98,21 +100,27 @@ class UNetDiscriminator(nn.Module):
                 f"UNetDiscriminator halves its input three times: {image.shape[-2]} x {image.shape[-1]} "
                 "pixels are no multiples of 8"
             )
-        full = _activate(self.conv0(image))
-        half = _activate(self.conv1(full))
-        quarter = _activate(self.conv2(half))
-        features = _activate(self.conv3(quarter))
+        full = leaky_relu(self.conv0(image))
+        half = leaky_relu(self.conv1(full))
+        quarter = leaky_relu(self.conv2(half))
+        features = leaky_relu(self.conv3(quarter))
         for conv, skip in ((self.conv4, quarter), (self.conv5, half), (self.conv6, full)):
             features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
-            features = _activate(conv(features)) + skip
-        features = _activate(self.conv8(_activate(self.conv7(features))))
+            features = leaky_relu(conv(features)) + skip
+        features = leaky_relu(self.conv8(leaky_relu(self.conv7(features))))
         logits: Tensor = self.conv9(features)
         return logits
 
 
+def build_discriminator(backbone: str, channels: int, size: int) -> nn.Module:
+    """Return the discriminator of "esrgan", for square images of `size` pixels, or of "swinir"."""
+    return VGGDiscriminator(channels, size) if backbone == "esrgan" else UNetDiscriminator(channels)
+
+
 class SpectralConv2d(nn.Module):
-    """A convolution without bias whose kernel, as a matrix `(outputs, rest)`, is divided by its largest
-    singular value sigma.
+    """A convolution without bias, its kernel divided by sigma, its largest singular value as a matrix.
+
+    The matrix is `(outputs, rest)`.
 
     sigma = u^T W v, where u and v follow W by one power iteration per forward pass in training mode and stand
     still in eval mode. They are buffers: a run that resumes from the state dict goes on exactly.
@@ -133,8 +141,8 @@ class SpectralConv2d(nn.Module):
         self.register_buffer("weight_u", u)
         self.register_buffer("weight_v", v)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`(N, inputs, H, W)` to `(N, outputs, H / stride, W / stride)`."""
+    def forward(self, features: Float[Tensor, "n inputs h w"]) -> Float[Tensor, "n outputs _ _"]:
+        """Convolve features; height and width are divided by the stride."""
         with torch.autocast(features.device.type, enabled=False):
             weight = self._normalised()
         return F.conv2d(features, weight, stride=self.stride, padding=1)
@@ -158,8 +166,3 @@ def _power_iteration(matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 def _halving(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 4, stride=2, padding=1, bias=False)
-
-
-def _activate(features: Tensor) -> Tensor:
-    # In place also in training: what comes before needs its input for its gradient, never its output.
-    return F.leaky_relu(features, NEGATIVE_SLOPE, inplace=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ourgan.config import HPVAEGANConfig
 from ourgan.models.coordconv import VerticalCoordConv2d
-from ourgan.models.pyramid import SLOPE, ConvBlock, GlobalGenerator, wide
+from ourgan.models.pyramid import SLOPE, ConvBlock, GlobalGenerator, at_least_float32
 
 
 class Encoder(nn.Module):
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         """Return mean and log variance of the latent, float32 at least, for images in [-1, 1]."""
         for convolution in self.features:
             x = F.leaky_relu_(convolution(x), SLOPE)
-        return wide(self.mean(x)), wide(self.log_variance(x))
+        return at_least_float32(self.mean(x)), at_least_float32(self.log_variance(x))
 
 
 def decoder(config: HPVAEGANConfig) -> ConvBlock:
@@ -94,7 +94,7 @@ class HPVAEGAN(GlobalGenerator):
         self, photo: Float[Tensor, "n 3 h w"]
     ) -> tuple[Float[Tensor, "n latent h w"], Float[Tensor, "n latent h w"]]:
         """Return mean and log variance of the latent for the photo at scale 0, in [-1, 1]."""
-        mean, log_variance = self.encoder(self.computed(photo))
+        mean, log_variance = self.encoder(self.cast(photo))
         return mean, log_variance
 
     def new_block(self) -> nn.Module:

@@ -116,7 +116,7 @@ class GlobalGenerator(nn.Module):
 
     def decode(self, latent: Float[Tensor, "n latent h w"]) -> Float[Tensor, "n 3 h w"]:
         """Return the image of the coarsest scale, in [-1, 1]: x_0 = tanh(G_0(z_0)), Eq. 1."""
-        return torch.tanh(wide(self.decoder(self.computed(latent))))
+        return torch.tanh(at_least_float32(self.decoder(self.cast(latent))))
 
     def enlarge(
         self, image: Float[Tensor, "n 3 _ _"], scale: int, width: int | None = None
@@ -146,7 +146,7 @@ class GlobalGenerator(nn.Module):
         """
         enlarged = self.enlarge(image, scale, width)
         seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise
-        return self.combine(enlarged, wide(self.refiners[scale - 1](self.computed(seen))))
+        return self.combine(enlarged, at_least_float32(self.refiners[scale - 1](self.cast(seen))))
 
     def scale_widths(self, width: int) -> list[int]:
         """Return the width of every scale for a scene of `width` pixels: heights never change."""
@@ -193,11 +193,11 @@ class GlobalGenerator(nn.Module):
             image = self.refine(image, scale, noise, widths[scale])
         return image
 
-    def computed(self, x: Tensor) -> Tensor:
+    def cast(self, x: Tensor) -> Tensor:
         """Return `x` in the type and memory format of the convolutions."""
         return x.to(self.compute_dtype, memory_format=torch.channels_last)
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """Return what leaves a network in float32 at least."""
     return x if x.dtype == torch.float64 else x.float()

@@ -7,6 +7,7 @@ opens what is saved here, and released weights load here without renaming.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -32,16 +33,16 @@ class RRDBNet(nn.Module):
             raise ValueError(f"RRDBNet upscales by 4, not by {scale}")
         self.channels, self.blocks, self.growth, self.scale = channels, blocks, growth, scale
         self.checkpointing = False
-        self.conv_first = _conv(3, channels)
+        self.conv_first = conv3x3(3, channels)
         self.body = nn.Sequential(*(ResidualInResidual(channels, growth) for _ in range(blocks)))
-        self.conv_body = _conv(channels, channels)
-        self.conv_up1 = _conv(channels, channels)
-        self.conv_up2 = _conv(channels, channels)
-        self.conv_hr = _conv(channels, channels)
-        self.conv_last = _conv(channels, 3)
+        self.conv_body = conv3x3(channels, channels)
+        self.conv_up1 = conv3x3(channels, channels)
+        self.conv_up2 = conv3x3(channels, channels)
+        self.conv_hr = conv3x3(channels, channels)
+        self.conv_last = conv3x3(channels, 3)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Upscale `(N, 3, H, W)` in [0, 1] to `(N, 3, 4H, 4W)`, not clamped: Eq. 5 for one subregion."""
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 4*h 4*w"]:
+        """Upscale images in [0, 1] by four, not clamped: Eq. 5 for one subregion."""
         features = self.conv_first(image)
         trunk = features
         for block in self.body:
@@ -51,8 +52,8 @@ class RRDBNet(nn.Module):
                 trunk = block(trunk)
         features = features + self.conv_body(trunk)
         for conv in (self.conv_up1, self.conv_up2):
-            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
-        features = _activate(self.conv_hr(features))  # rebound: the largest maps of all, one less alive
+            features = leaky_relu(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
+        features = leaky_relu(self.conv_hr(features))  # rebound: the largest maps of all, one less alive
         upscaled: Tensor = self.conv_last(features)
         return upscaled
 
@@ -66,8 +67,8 @@ class ResidualInResidual(nn.Module):
         self.rdb2 = DenseBlock(channels, growth)
         self.rdb3 = DenseBlock(channels, growth)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`(N, C, H, W)` to the same shape."""
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Refine features."""
         return torch.add(features, self.rdb3(self.rdb2(self.rdb1(features))), alpha=RESIDUAL_SCALE)
 
 
@@ -76,11 +77,11 @@ class DenseBlock(nn.Module):
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
-        self.conv1 = _conv(channels, growth)
-        self.conv2 = _conv(channels + growth, growth)
-        self.conv3 = _conv(channels + 2 * growth, growth)
-        self.conv4 = _conv(channels + 3 * growth, growth)
-        self.conv5 = _conv(channels + 4 * growth, channels)
+        self.conv1 = conv3x3(channels, growth)
+        self.conv2 = conv3x3(channels + growth, growth)
+        self.conv3 = conv3x3(channels + 2 * growth, growth)
+        self.conv4 = conv3x3(channels + 3 * growth, growth)
+        self.conv5 = conv3x3(channels + 4 * growth, channels)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -89,19 +90,21 @@ class DenseBlock(nn.Module):
                 with torch.no_grad():
                     parameter.mul_(0.1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`(N, C, H, W)` to the same shape."""
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Refine features."""
         seen = [features]
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            seen.append(_activate(conv(torch.cat(seen, dim=1) if len(seen) > 1 else features)))
+            seen.append(leaky_relu(conv(torch.cat(seen, dim=1) if len(seen) > 1 else features)))
         return torch.add(features, self.conv5(torch.cat(seen, dim=1)), alpha=RESIDUAL_SCALE)
 
 
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """Build a 3x3 convolution that keeps height and width."""
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
-def _activate(features: Tensor) -> Tensor:
+def leaky_relu(features: Tensor) -> Tensor:
+    """Apply the leaky ReLU of both backbones and their discriminators, in place."""
     # In place also in training: a convolution does not need its own output for its gradient, and the
     # sign of a leaky ReLU's output is that of its input.
     return F.leaky_relu(features, NEGATIVE_SLOPE, inplace=True)

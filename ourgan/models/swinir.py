@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from ourgan.models.rrdbnet import conv3x3, leaky_relu
 from ourgan.models.window_attention import Geometry, WindowAttention, relative_positions, window_geometry
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 UPSAMPLING_CHANNELS = 64
-NEGATIVE_SLOPE = 0.2
 # Windows that each thread takes at a time on a CPU: what they need stays in the cache, and small blocks of
 # memory are used again where large ones would be fetched from the system each time.
 CPU_GROUP = 64
@@ -63,23 +64,23 @@ class SwinIR(nn.Module):
         self.size_multiple = window
         self.checkpointing = False
         hidden = int(channels * mlp_ratio)
-        self.conv_first = _conv(3, channels)
+        self.conv_first = conv3x3(3, channels)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(channels)))
         self.layers = nn.ModuleList(ResidualGroup(channels, depth, heads, window, hidden) for depth in depths)
         self.norm = nn.LayerNorm(channels)
-        self.conv_after_body = _conv(channels, channels)
+        self.conv_after_body = conv3x3(channels, channels)
         self.conv_before_upsample = nn.Sequential(
-            _conv(channels, UPSAMPLING_CHANNELS), nn.LeakyReLU(inplace=True)
+            conv3x3(channels, UPSAMPLING_CHANNELS), nn.LeakyReLU(inplace=True)
         )
-        self.conv_up1 = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
-        self.conv_up2 = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
-        self.conv_hr = _conv(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
-        self.conv_last = _conv(UPSAMPLING_CHANNELS, 3)
+        self.conv_up1 = conv3x3(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_up2 = conv3x3(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_hr = conv3x3(UPSAMPLING_CHANNELS, UPSAMPLING_CHANNELS)
+        self.conv_last = conv3x3(UPSAMPLING_CHANNELS, 3)
         self.register_state_dict_post_hook(_add_derived)
         self.register_load_state_dict_pre_hook(_drop_derived)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Upscale `(N, 3, H, W)` in [0, 1] to `(N, 3, 4H, 4W)`, not clamped: Eq. 5 for one subregion.
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 4*h 4*w"]:
+        """Upscale images in [0, 1] by four, not clamped: Eq. 5 for one subregion.
 
         Any size works: the image is mirrored at the bottom and on the right up to whole windows.
         """
@@ -95,8 +96,8 @@ class SwinIR(nn.Module):
         features = features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
         features = self.conv_before_upsample(features)
         for conv in (self.conv_up1, self.conv_up2):
-            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
-        features = _activate(self.conv_hr(features))
+            features = leaky_relu(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
+        features = leaky_relu(self.conv_hr(features))
         upscaled: Tensor = self.conv_last(features) + mean
         return upscaled[:, :, : height * self.scale, : width * self.scale]
 
@@ -109,10 +110,12 @@ class ResidualGroup(nn.Module):
         shifts = [0 if index % 2 == 0 else window // 2 for index in range(depth)]
         blocks = nn.ModuleList(AttentionLayer(channels, heads, window, shift, hidden) for shift in shifts)
         self.residual_group = nn.ModuleDict({"blocks": blocks})
-        self.conv = _conv(channels, channels)
+        self.conv = conv3x3(channels, channels)
 
-    def forward(self, tokens: Tensor, geometry: Geometry, checkpointing: bool) -> Tensor:
-        """`(N, H, W, C)` to the same shape."""
+    def forward(
+        self, tokens: Float[Tensor, "n h w c"], geometry: Geometry, checkpointing: bool
+    ) -> Float[Tensor, "n h w c"]:
+        """Mix the pixels of windows."""
         residual = tokens
         for layer in self.residual_group["blocks"].children():
             if checkpointing:
@@ -142,8 +145,8 @@ class AttentionLayer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, tokens: Tensor, geometry: Geometry) -> Tensor:
-        """`(N, H, W, C)` to the same shape, H and W multiples of the window."""
+    def forward(self, tokens: Float[Tensor, "n h w c"], geometry: Geometry) -> Float[Tensor, "n h w c"]:
+        """Mix the pixels of windows; H and W are multiples of the window."""
         order, inverse = geometry.shifted if self.shift else geometry.straight
         flat = tokens.flatten(1, 2)
         count, channels = len(flat), flat.shape[2]
@@ -152,8 +155,8 @@ class AttentionLayer(nn.Module):
         )
         bias = self.attn.relative_position_bias(geometry.positions)
         parts = []
-        for places, mask in zip(order.split(size), geometry.mask.split(size), strict=True):
-            windows = flat.index_select(1, places.flatten()).view(-1, order.shape[1], channels)
+        for pixels, mask in zip(order.split(size), geometry.mask.split(size), strict=True):
+            windows = flat.index_select(1, pixels.flatten()).view(-1, order.shape[1], channels)
             added = bias + mask.repeat(count, 1, 1, 1) if self.shift else bias
             windows = windows + self.attn(self.norm1(windows), added)
             windows = windows + self.mlp(self.norm2(windows))
@@ -161,24 +164,23 @@ class AttentionLayer(nn.Module):
         return torch.cat(parts, 1).index_select(1, inverse).view(tokens.shape)
 
 
+def mirror_to_multiple(size: int, multiple: int) -> Int[Tensor, " padded"]:
+    """Return which pixel of an axis stands at each place once it is mirrored at its end up to a multiple.
+
+    It is folded as often as it takes: an image smaller than what is missing is mirrored twice.
+    """
+    period = max(2 * size - 2, 1)
+    place = torch.arange(size + -size % multiple) % period
+    return torch.minimum(place, period - place)
+
+
 def _pad(image: Tensor, window: int) -> Tensor:
     """Mirror `(N, 3, H, W)` about its last row and column up to multiples of the window."""
     for axis in (2, 3):
-        size = image.shape[axis]
-        if size % window:
-            # Folded as often as it takes, because an image smaller than what is missing is mirrored twice.
-            period = max(2 * size - 2, 1)
-            place = torch.arange(size + -size % window, device=image.device) % period
-            image = image.index_select(axis, torch.minimum(place, period - place))
+        if image.shape[axis] % window:
+            indices = mirror_to_multiple(image.shape[axis], window)
+            image = image.index_select(axis, indices.to(image.device))
     return image
-
-
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-
-
-def _activate(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, NEGATIVE_SLOPE, inplace=True)
 
 
 def _add_derived(network: SwinIR, state: dict[str, Tensor], prefix: str, _: object) -> None:

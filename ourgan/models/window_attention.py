@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,12 +38,14 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def relative_position_bias(self, positions: Tensor) -> Tensor:
-        """`(1, heads, L, L)` from the table and `positions` (L, L)."""
+    def relative_position_bias(self, positions: Int[Tensor, "l l"]) -> Float[Tensor, "1 heads l l"]:
+        """Return what is added to the logits: the entries of the table at `positions`."""
         return self.relative_position_bias_table[positions].permute(2, 0, 1).contiguous()[None]
 
-    def forward(self, windows: Tensor, bias: Tensor) -> Tensor:
-        """`(B, L, C)` to the same shape; `bias`: (1 or B, heads, L, L), added to the logits."""
+    def forward(
+        self, windows: Float[Tensor, "b l c"], bias: Float[Tensor, "_ heads l l"]
+    ) -> Float[Tensor, "b l c"]:
+        """Attend within each window; `bias`, one for all or for each of them, is added to the logits."""
         count, length, channels = windows.shape
         width = channels // self.heads
         # Zeros to a multiple of 8 channels a head (30 becomes 32) change nothing, and fast kernels want it.
@@ -57,7 +60,7 @@ class WindowAttention(nn.Module):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """softmax(scale * Q K^T + bias) V, all `(B, heads, L, width)`."""
+    """Return softmax(scale * Q K^T + bias) V, all `(B, heads, L, width)`."""
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, bias, scale=scale)
     # The fused kernel for CPUs takes half as long again over windows this small, and has no gradient for
@@ -68,7 +71,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: floa
 
 
 def window_geometry(height: int, width: int, window: int, like: Tensor) -> Geometry:
-    """Made anew for every image, on the device and in the type of `like`: a thousandth of the pass."""
+    """Return which pixels of an image lie in which window, on the device and in the type of `like`.
+
+    It is computed for every image, which takes a thousandth of the pass.
+
+    Args:
+        height: of the image in pixels, a multiple of `window`.
+        width: likewise.
+        window: side of a window in pixels.
+        like: a tensor of the features.
+    """
     shift = window // 2
     pixels = torch.arange(height * width, device=like.device).view(height, width)
     orders = [_partition(pixels, window), _partition(pixels.roll((-shift, -shift), (0, 1)), window)]
@@ -82,7 +94,7 @@ def window_geometry(height: int, width: int, window: int, like: Tensor) -> Geome
 
 
 def relative_positions(window: int, device: torch.device) -> Tensor:
-    """(L, L): the row of the bias table for each query and key."""
+    """Return the row of the bias table for each query and key, (L, L), L = window^2 pixels."""
     index = torch.arange(window**2, device=device)
     rows, columns = index // window, index % window
     side = 2 * window - 1
@@ -90,7 +102,7 @@ def relative_positions(window: int, device: torch.device) -> Tensor:
 
 
 def _partition(values: Tensor, window: int) -> Tensor:
-    """`(H, W)` to `(windows, L)`."""
+    """Rearrange `(H, W)` to `(windows, L)`."""
     height, width = values.shape
     split = values.view(height // window, window, width // window, window)
     return split.transpose(1, 2).reshape(-1, window**2)

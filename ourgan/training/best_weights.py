@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from ourgan._core.devices import autocast
+from ourgan.metrics.lpips import psnr, st_lpips
 from ourgan.training import checkpoint
+from ourgan.training.patches import Pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,21 @@ class Validation:
         """Return the line of the log."""
         numbers = {"st_lpips": self.st_lpips, "psnr": self.psnr}
         return {"iteration": self.iteration} | {name: float(f"{v:.5g}") for name, v in numbers.items()}
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module, pairs: Sequence[Pair], iteration: int, device: torch.device, dtype: torch.dtype
+) -> Validation:
+    """Compare what `network` makes of LR crops with the HR crops; means over the pairs."""
+    distances, ratios = [], []
+    for lr, hr in pairs:
+        with autocast(device, dtype):
+            sr = network(lr.to(device)[None])[0]
+        sr = sr.float().clamp(0, 1).cpu()
+        distances.append(st_lpips(sr, hr))
+        ratios.append(psnr(sr, hr))
+    return Validation(iteration, sum(distances) / len(pairs), sum(ratios) / len(pairs))
 
 
 class BestWeights:

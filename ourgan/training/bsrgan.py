@@ -22,7 +22,7 @@ from ourgan.training.degradation import (
     jpeg,
     resize,
     shifted_gaussian_downscale,
-    shrunk_size,
+    shrink_size,
 )
 
 
@@ -62,10 +62,10 @@ def bsrgan_recipe(size: tuple[int, int], generator: Generator, scale: int = 4) -
     """
     if scale not in (2, 4):
         raise ValueError(f"the BSRGAN degradation is defined for scales 2 and 4, not {scale}")
-    low = shrunk_size(size, scale)
+    low = shrink_size(size, scale)
     steps = []
     if scale == 4 and _uniform(generator) < 0.25:
-        size, scale = shrunk_size(size, 2), 2
+        size, scale = shrink_size(size, 2), 2
         steps.append(_draw_halving(size, generator))
     operations = ["blur", "blur", "downscale", "resize", "noise", "jpeg"]
     order = [operations[i] for i in torch.randperm(6, generator=generator).tolist()]
@@ -136,7 +136,7 @@ def _draw_noise(generator: Generator) -> Step:
 
 
 def _correlated_factor(generator: Generator) -> Tensor:
-    """A square root of |L^2 U^T D U| element by element; L = 25/255, U orthogonal, D diagonal in [0, 1]."""
+    """Return a square root of |L^2 U^T D U|, with L = 25/255, U orthogonal and D diagonal in [0, 1]."""
     variances = torch.rand(3, generator=generator, dtype=torch.float64)
     basis = torch.linalg.svd(torch.rand(3, 3, generator=generator, dtype=torch.float64))[0]
     covariance = (25 / 255) ** 2 * (basis.T @ variances.diag() @ basis).abs()

@@ -42,11 +42,11 @@ def save(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta: dict[st
         raise CheckpointError(
             f"{path}: not saved, {bad[0]} holds NaN or infinity (the previous file is kept)"
         )
-    held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with atomic_path(path) as temporary:
             text = json.dumps(meta)
-            save_file(held, temporary, metadata={"ourgan": text, "sha256": _checksum(held, text)})
+            save_file(copies, temporary, metadata={"ourgan": text, "sha256": _checksum(copies, text)})
     except (SafetensorError, OSError) as error:
         raise _unwritten(path, error) from error
 
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log. Raises CheckpointError where it is missing or damaged."""
+    """Return the lines of a run's log. Raises CheckpointError where it is missing or damaged."""
     try:
         return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
@@ -91,13 +91,13 @@ def write_log(path: Path, lines: Iterable[dict[str, Any]]) -> None:
         raise _unwritten(path, error) from error
 
 
-def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under `prefix.` names."""
+def add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under `prefix.` names."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix.`, without it."""
+def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix.`, without it."""
     start = prefix + "."
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 
@@ -111,10 +111,10 @@ def collect(
     """
     tensors: dict[str, Tensor] = {}
     for title, module in modules.items():
-        tensors |= prefixed(title, dict(module.state_dict()))
+        tensors |= add_prefix(title, dict(module.state_dict()))
     for title, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= prefixed(f"{title}.{index}", {k: torch.as_tensor(v) for k, v in state.items()})
+            tensors |= add_prefix(f"{title}.{index}", {k: torch.as_tensor(v) for k, v in state.items()})
     return tensors
 
 
@@ -125,10 +125,10 @@ def restore(
 ) -> None:
     """Put back what `collect` returned; the optimisers keep their groups as built."""
     for title, module in modules.items():
-        module.load_state_dict(under(title, tensors))
+        module.load_state_dict(with_prefix(title, tensors))
     for title, optimizer in optimizers.items():
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in under(title, tensors).items():
+        for key, tensor in with_prefix(title, tensors).items():
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = tensor
         groups = optimizer.state_dict()["param_groups"]
@@ -150,7 +150,7 @@ def check_identity(path: str | os.PathLike[str], meta: dict[str, Any], mine: dic
 
 @contextlib.contextmanager
 def fitting(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what goes wrong while a checkpoint's tensors are put in their places into a CheckpointError."""
+    """Turn what goes wrong while a checkpoint's tensors are restored into a CheckpointError."""
     try:
         yield
     except (KeyError, RuntimeError, ValueError):

@@ -29,9 +29,9 @@ def bicubic_downscale(image: Tensor, scale: int = 4) -> Tensor:
     it overshoots. Data sets keep such images in 8-bit files; `from_uint8(to_uint8(image))` gives their
     numbers. ValueError unless H and W are multiples of the scale.
     """
-    height, width = shrunk_size(image.shape[-2:], scale)
-    # torch leaves taps beyond the border out where MATLAB mirrors them: that spoils two pixels of the result.
-    padded = _mirrored(image, 2 * scale, repeat_edge=True)
+    height, width = shrink_size(image.shape[-2:], scale)
+    # torch leaves taps beyond the border out where MATLAB mirrors them: two pixels would be wrong.
+    padded = _mirror(image, 2 * scale, repeat_edge=True)
     small = F.interpolate(
         padded.reshape(-1, *padded.shape[-3:]),
         (height + 4, width + 4),
@@ -43,9 +43,9 @@ def bicubic_downscale(image: Tensor, scale: int = 4) -> Tensor:
 
 
 def gaussian_kernel(size: int, sigmas: tuple[float, float], angle: float = 0.0) -> Tensor:
-    """A Gaussian (size, size) of sum 1: standard deviations in pixels along two axes, the first at `angle`.
+    """Return a Gaussian (size, size) of sum 1, its standard deviations along two axes, the first at `angle`.
 
-    `size`: odd; `angle`: radians. Equal sigmas make it isotropic.
+    `size`: odd; `sigmas`: in pixels; `angle`: in radians. Equal sigmas make it isotropic.
     """
     ticks = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     y, x = ticks[:, None], ticks[None, :]
@@ -57,7 +57,7 @@ def gaussian_kernel(size: int, sigmas: tuple[float, float], angle: float = 0.0) 
 
 def gaussian_blur(image: Tensor, size: int, sigmas: tuple[float, float], angle: float = 0.0) -> Tensor:
     """Blur (3, H, W) in [0, 1] with `gaussian_kernel`, mirroring at the border."""
-    padded = _mirrored(image, size // 2)
+    padded = _mirror(image, size // 2)
     shape = (padded.shape[1], padded.shape[2])
     # By Fourier: seven times as fast as a direct 25 x 25 convolution of 128 x 128 pixels on one CPU thread.
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(gaussian_kernel(size, sigmas, angle), s=shape)
@@ -85,7 +85,7 @@ def shifted_gaussian_downscale(image: Tensor, sigma: float, scale: int) -> Tenso
     profile = gaussian_kernel(25, (sigma, sigma))[12]
     taps = F.conv1d(profile[None, None], torch.full((1, 1, 2), 0.5), padding=1).flatten()
     taps = taps / taps.sum()
-    padded = _mirrored(image, 13 - scale // 2)[:, None]  # 26 taps around the middle of `scale` pixels
+    padded = _mirror(image, 13 - scale // 2)[:, None]  # 26 taps around the middle of `scale` pixels
     rows = F.conv2d(padded, taps.view(1, 1, -1, 1), stride=(scale, 1))
     return F.conv2d(rows, taps.view(1, 1, 1, -1), stride=(1, scale))[:, 0].clamp(0, 1)
 
@@ -101,15 +101,15 @@ def gaussian_noise(image: Tensor, factor: Tensor, seed: int) -> Tensor:
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:
-    """What a JPEG file of `quality` 1 to 95 leaves of (3, H, W) in [0, 1]; its colours are halved (4:2:0)."""
+    """Return what a JPEG file of `quality` 1 to 95 leaves of (3, H, W) in [0, 1], colours halved (4:2:0)."""
     file = io.BytesIO()
     Image.fromarray(pixels.to_uint8(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     with Image.open(file) as picture:
         return pixels.from_uint8(np.asarray(picture))
 
 
-def shrunk_size(size: tuple[int, ...], scale: int) -> tuple[int, int]:
-    """`size` = (height, width) divided by the scale; ValueError unless both are multiples of it."""
+def shrink_size(size: tuple[int, ...], scale: int) -> tuple[int, int]:
+    """Divide `size` = (height, width) by the scale; ValueError unless both are multiples of it."""
     height, width = size
     if height % scale or width % scale:
         raise ValueError(
@@ -118,7 +118,7 @@ def shrunk_size(size: tuple[int, ...], scale: int) -> tuple[int, int]:
     return height // scale, width // scale
 
 
-def _mirrored(image: Tensor, border: int, *, repeat_edge: bool = False) -> Tensor:
+def _mirror(image: Tensor, border: int, *, repeat_edge: bool = False) -> Tensor:
     """Mirror as often as `border` needs, which torch's padding refuses; "cb|abc|ba", or "ba|abc|cb"."""
 
     def indices(length: int) -> Tensor:

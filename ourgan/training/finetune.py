@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -30,12 +31,12 @@ DEGRADATIONS = {"esrgan": "bicubic", "swinir": "bsrgan"}  # Sec. 4.1 of the pape
 
 
 def width_of_step(step: int, photo: Tensor) -> int:
-    """Width in pixels at which step 2, 3 or 4 learns: its output's, or the photo's own where that is less."""
+    """Return the width in pixels at which step 2, 3 or 4 learns: its output's, or the photo's if less."""
     return min(256 * 4 ** (step - 1), photo.shape[2])
 
 
 def photo_of_step(photo: Tensor, step: int) -> Tensor:
-    """The photo (3, H, W) as a step learns to make it: 1,024 pixels wide for step 2, 4,096 for step 3.
+    """Return the photo (3, H, W) as a step learns to make it: 1,024 pixels wide for step 2, 4,096 for step 3.
 
     A smaller one is used as it is: the step then learns from scales that the photo has (the paper's
     internal recurrence).
@@ -80,7 +81,7 @@ def train_super_resolution(
 
 
 def finetune(
-    photo: Tensor,
+    photo: Float[Tensor, "3 h w"],
     settings: SuperResolutionConfig,
     config: SuperResolutionTraining,
     run: Path,
@@ -91,10 +92,25 @@ def finetune(
     progress: bool = True,
     title: str = "fine-tuning",
 ) -> tuple[nn.Module, StepMetadata]:
-    """Fine-tune a network on a photo at a step's size, (3, H, W) in [0, 1], in the directory `run`.
+    """Fine-tune a network on one photo (Alg. F.3 for ESRGAN, F.5 for SwinIR).
 
-    Returns the network of the best validation, float32, in evaluation mode. Raises OurganError: a photo too
-    small, weights that do not fit, another training's checkpoint, a loss that is not finite.
+    Args:
+        photo: at the size that the step makes, in [0, 1]: see `photo_of_step`.
+        settings: backbone, the weights to start from, and the noise on LR patches.
+        config: how it learns.
+        run: a directory for log, checkpoint and best weights.
+        seed: of patches, noise and the discriminator's weights.
+        resume: go on from the checkpoint in `run`.
+        device: where the networks live.
+        progress: whether to show a bar.
+        title: before what the bar says.
+
+    Returns:
+        The network of the best validation, float32, in evaluation mode, and how it came about.
+
+    Raises:
+        OurganError: a photo too small, weights that do not fit, another training's checkpoint, a loss that
+            is not finite.
     """
     patches = PhotoPatches(
         photo,
@@ -119,20 +135,8 @@ def finetune(
     # Of a file of one's own the name alone: its path is nobody else's business.
     own = source.source.startswith("file: ")
     start = f"{Path(settings.released).name} (a local file)" if own else f"{source.name} ({source.source})"
-    judged = [line for line in lines if "st_lpips" in line]
-    kept = min(judged, key=lambda line: line["st_lpips"])
-    return best, StepMetadata(
-        width=photo.shape[2],
-        start=start,
-        start_sha256=source.sha256,
-        perceptual=trainer.perceptual.trunk_name,
-        iterations=trainer.iteration,
-        best_iteration=kept["iteration"],
-        noise_std=settings.noise_std,
-        st_lpips=(judged[0]["st_lpips"], kept["st_lpips"]),
-        psnr=(judged[0]["psnr"], kept["psnr"]),
-        minutes=training_minutes(lines),
-    )
+    origin = {"width": photo.shape[2], "start": start, "start_sha256": source.sha256}
+    return best, _metadata(trainer, lines, noise_std=settings.noise_std, **origin)
 
 
 def pretrain(
@@ -148,12 +152,26 @@ def pretrain(
     progress: bool = True,
     network: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
-    """Pre-train a new network on a folder of images, L1 first, then adversarially; write `out`, safetensors.
+    """Pre-train a new network on many images, by L1 first, then adversarially (Alg. F.2, F.4).
 
-    `config.l1_iterations` of `config.iterations` are L1 alone; where that is 0, the first half, as the paper
-    gives one number for both stages. All eight flips and turns are used. Checkpoint and log lie in a
-    directory beside `out`. `network` replaces the paper's (for trials). Returns the log. Raises OurganError:
-    no usable image, a file that exists, another training's checkpoint.
+    Args:
+        images: a folder of them, searched through all its levels. All eight flips and turns are used.
+        backbone: "esrgan" or "swinir".
+        config: how it learns. `l1_iterations` of its `iterations` are L1 alone; where that is 0, the first
+            half, as the paper gives one number for both parts.
+        out: the file of weights to write, safetensors. Checkpoint and log lie in a directory beside it.
+        noise_std: of the noise on LR patches.
+        seed: of all weights and patches.
+        resume: go on from the checkpoint.
+        device: where the networks live.
+        progress: whether to show a bar.
+        network: in place of the paper's, for trials.
+
+    Returns:
+        The log.
+
+    Raises:
+        OurganError: no usable image, a file that exists, another training's checkpoint.
     """
     if out.exists():
         raise OurganError(f"{out} exists: choose another --out")
@@ -181,7 +199,7 @@ def pretrain(
 
 
 def image_folder(images: str) -> Path:
-    """A folder as it is; "user/dataset" that is no folder here is fetched from the Hub."""
+    """Return a folder as it is; fetch "user/dataset", where that is no folder here, from the Hub."""
     if Path(images).is_dir() or not hub.looks_like_repository(images):
         return Path(images)
     return hub.download_images(images)
@@ -196,3 +214,17 @@ def save_network(network: nn.Module, path: Path) -> None:
     }
     with files.atomic_path(path) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
+
+
+def _metadata(trainer: SuperResolutionTrainer, lines: list[Line], **origin: Any) -> StepMetadata:
+    judged = [line for line in lines if "st_lpips" in line]
+    best = min(judged, key=lambda line: line["st_lpips"])
+    return StepMetadata(
+        perceptual=trainer.perceptual.trunk_name,
+        iterations=trainer.iteration,
+        best_iteration=best["iteration"],
+        st_lpips=(judged[0]["st_lpips"], best["st_lpips"]),
+        psnr=(judged[0]["psnr"], best["psnr"]),
+        minutes=training_minutes(lines),
+        **origin,
+    )

@@ -19,6 +19,7 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan.models.coordconv import VerticalCoordConv2d, columns_gradient, coordinate_columns
@@ -36,16 +37,17 @@ class DiscriminatorLosses:
 
 def discriminator_step(
     discriminator: ConvBlock,
-    real: Tensor,
-    fake: Tensor,
+    real: Float[Tensor, "_ 3 h w"],
+    fake: Float[Tensor, "n 3 h w"],
     *,
     mix: float,
     penalty_weight: float,
     dtype: torch.dtype,
 ) -> DiscriminatorLosses:
-    """Add the gradient of -mean D(real) + mean D(fake) + GP to the parameters' `.grad`.
+    """Add the gradient of -mean D(real) + mean D(fake) + GP to the parameters' `.grad` (WGAN-GP, Alg. F.1).
 
     Args:
+        discriminator: a block with one output channel.
         real: (1 or N, 3, H, W); one row where the whole batch is the same photo, which is exact
             since the discriminator has no batch statistics.
         fake: (N, 3, H, W), treated as a constant.
@@ -64,7 +66,7 @@ def discriminator_step(
         seeds[: len(real)] = -1 / scores[: len(real)].numel()
         seeds[len(real) : first] = 1 / scores[len(real) : first].numel()
         chain = _down(layers, weights, features, seeds)
-        gradient = _transposed(chain[0][first:], _features_of(layers[0], weights[0], dtype)).to(real.dtype)
+        gradient = _transpose(chain[0][first:], _features_of(layers[0], weights[0], dtype)).to(real.dtype)
         norm = gradient.norm(dim=1, keepdim=True)
         penalty = penalty_weight * (norm - 1).square().mean()
         # dP/dg; at a zero gradient the norm has no derivative, and autograd's choice is 0 as well.
@@ -76,13 +78,15 @@ def discriminator_step(
     return DiscriminatorLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
 
 
-def score_gradient(discriminator: ConvBlock, images: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean score of images (N, 3, H, W) and its gradient with respect to them."""
+def score_gradient(
+    discriminator: ConvBlock, images: Float[Tensor, "n 3 h w"], *, dtype: torch.dtype
+) -> tuple[Float[Tensor, ""], Float[Tensor, "n 3 h w"]]:
+    """Return the mean score of images in [-1, 1], and its gradient with respect to them."""
     layers, weights = _layers(discriminator)
     with torch.no_grad():
         features, scores = _up(layers, weights, images.to(dtype, memory_format=torch.channels_last))
         chain = _down(layers, weights, features, torch.full_like(scores, 1 / scores.numel()))
-        gradient = _transposed(chain[0], _features_of(layers[0], weights[0], dtype))
+        gradient = _transpose(chain[0], _features_of(layers[0], weights[0], dtype))
     return scores.to(images.dtype).mean(), gradient.to(images.dtype)
 
 
@@ -98,7 +102,7 @@ def _features_of(layer: VerticalCoordConv2d, weight: Tensor, dtype: torch.dtype)
 def _up(
     layers: list[VerticalCoordConv2d], weights: list[Tensor], images: Tensor
 ) -> tuple[list[Tensor], Tensor]:
-    """Input of every layer, and the map of scores."""
+    """Return the input of every layer, and the map of scores."""
     features = [images]
     for layer, weight in zip(layers[:-1], weights, strict=False):
         features.append(F.leaky_relu_(layer.convolve(features[-1], weight), SLOPE))
@@ -108,11 +112,11 @@ def _up(
 def _down(
     layers: list[VerticalCoordConv2d], weights: list[Tensor], features: list[Tensor], seeds: Tensor
 ) -> list[Tensor]:
-    """u_l: the gradient at the output of every convolution."""
+    """Return u_l, the gradient at the output of every convolution."""
     chain = [seeds]
     for i in range(len(layers) - 1, 0, -1):
-        below = _transposed(chain[0], _features_of(layers[i], weights[i], seeds.dtype))
-        chain.insert(0, _masked(below, features[i]))
+        below = _transpose(chain[0], _features_of(layers[i], weights[i], seeds.dtype))
+        chain.insert(0, _mask(below, features[i]))
     return chain
 
 
@@ -124,7 +128,7 @@ def _gradients(
     tangent: Tensor,
     first: int,
 ) -> list[Tensor]:
-    """Gradient for every effective weight; biases receive theirs directly in `.grad`."""
+    """Return the gradient of every effective weight; biases receive theirs directly in `.grad`."""
     gradients = []
     for i, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
         below = features[i][first:]
@@ -132,7 +136,7 @@ def _gradients(
             convolved = F.conv2d(
                 tangent, _features_of(layers[i - 1], weights[i - 1], tangent.dtype), padding=1
             )
-            tangent = _masked(convolved, below)
+            tangent = _mask(convolved, below)
         # The interpolated images' features have served as masks: their place in the batch takes q.
         below.copy_(tangent)
         kernel = _features_of(layer, weight, tangent.dtype)
@@ -168,13 +172,13 @@ def _coordinate_gradient(
         return torch.autograd.grad(response, coordinate, columns)[0]
 
 
-def _transposed(gradient: Tensor, kernel: Tensor) -> Tensor:
-    """Transposed 3x3 convolution with padding 1: a convolution with the kernel turned over."""
+def _transpose(gradient: Tensor, kernel: Tensor) -> Tensor:
+    """Apply the transposed 3x3 convolution with padding 1: a convolution with the kernel turned over."""
     turned = kernel.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
     return F.conv2d(gradient, turned, padding=1)
 
 
-def _masked(gradient: Tensor, feature: Tensor) -> Tensor:
+def _mask(gradient: Tensor, feature: Tensor) -> Tensor:
     # The sign of a LeakyReLU's result is that of its argument.
     masked: Tensor = torch.ops.aten.leaky_relu_backward(gradient, feature, SLOPE, True)
     return masked

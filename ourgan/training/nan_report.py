@@ -29,12 +29,12 @@ class NotFinite(TrainingError):
 
 
 def first_not_finite(values: Mapping[str, float]) -> str | None:
-    """The name of the first value that is NaN or infinite."""
+    """Return the name of the first value that is NaN or infinite, or None."""
     return next((name for name, value in values.items() if not math.isfinite(value)), None)
 
 
 def gradient_norm(module: nn.Module) -> float:
-    """The norm of all gradients of `module`: not finite if one of them is not."""
+    """Return the norm of all gradients of `module`: not finite if one of them is not."""
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
     return float(torch.nn.utils.get_total_norm(gradients))
 
@@ -42,9 +42,13 @@ def gradient_norm(module: nn.Module) -> float:
 def evidence(
     values: Mapping[str, float], networks: Mapping[str, nn.Module | None], rng: Tensor | None, **metadata: Any
 ) -> dict[str, Any]:
-    """What the report says of the moment: `values` that were checked and the parameters that are ruined.
+    """Return what the report says of the moment, as plain data.
 
-    `rng`: the state of the generator that noise is drawn from, where one is kept. `metadata`: plain data.
+    Args:
+        values: the losses or norms that were checked.
+        networks: those that learn; parameters and gradients that are not finite are listed.
+        rng: the state of the generator that noise is drawn from, where one is kept.
+        metadata: more of it.
     """
     parameters = {
         f"{title}.{name}": parameter
@@ -64,7 +68,7 @@ def evidence(
 
 
 @contextlib.contextmanager
-def reported(run: Path) -> Iterator[None]:
+def report_not_finite(run: Path) -> Iterator[None]:
     """Leave nan_report.json in `run` when NotFinite passes through, and name it in the error's line.
 
     The checkpoint is only looked at. Where the report cannot be written the error passes as it is.

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
@@ -27,7 +29,18 @@ POOL_ITERATIONS = 100  # for which each pool serves
 VALIDATION_CROPS = 4
 VALIDATION_SIDE = 256  # in HR pixels
 
-Pair = tuple[Tensor, Tensor]
+Pair = tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 4*h 4*w"]]  # LR and HR, in [0, 1]
+Batch = tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 4*h 4*w"]]
+
+
+class Patches(Protocol):
+    """Where pairs of patches come from."""
+
+    def batch(self, iteration: int, size: int) -> Batch:
+        """Return `size` LR and HR patches in [0, 1], a function of the iteration alone."""
+
+    def validation(self) -> list[Pair]:
+        """Return LR and HR crops in [0, 1] to judge by, the same at every call."""
 
 
 class PhotoPatches:
@@ -65,12 +78,12 @@ class PhotoPatches:
         parts = self.photo[:, :, : self.train_width], self.photo[:, :, self.train_width :]
         self.lr = torch.cat([bicubic_downscale(part) for part in parts], dim=2)
 
-    def batch(self, iteration: int, size: int) -> Pair:
-        """LR (N, 3, patch / 4, patch / 4) with noise and HR (N, 3, patch, patch) of an iteration."""
+    def batch(self, iteration: int, size: int) -> Batch:
+        """Return LR patches with noise, of side patch / 4, and HR patches of an iteration."""
         return _stack([self._pair(stream(self.seed, iteration, number)) for number in range(size)])
 
     def validation(self) -> list[Pair]:
-        """Up to four LR and HR crops of the strip, (3, h, w), the same at every call; noise included."""
+        """Return up to four LR and HR crops of the strip, the same at every call; noise included."""
         strip, height = self.photo.shape[2] - self.train_width, self.photo.shape[1]
         side = min(VALIDATION_SIDE, strip, height) // SCALE * SCALE
         count = min(VALIDATION_CROPS, height // side)
@@ -79,7 +92,7 @@ class PhotoPatches:
         pairs = []
         for number, top in enumerate(tops):
             hr = self.photo[:, top : top + side, left : left + side]
-            lr = self._degraded(hr, top, left, stream(self.seed, -1, number))
+            lr = self._degrade(hr, top, left, stream(self.seed, -1, number))
             pairs.append((lr, hr))
         return pairs
 
@@ -88,10 +101,10 @@ class PhotoPatches:
         left = SCALE * _integer((self.train_width - self.patch) // SCALE + 1, random)
         turn = _turn(random, self.dihedral)  # before the noise: the same patches at any strength of it
         hr = self.photo[:, top : top + self.patch, left : left + self.patch]
-        lr = self._degraded(hr, top, left, random)
+        lr = self._degrade(hr, top, left, random)
         return turn(lr), turn(hr)
 
-    def _degraded(self, hr: Tensor, top: int, left: int, random: torch.Generator) -> Tensor:
+    def _degrade(self, hr: Tensor, top: int, left: int, random: torch.Generator) -> Tensor:
         if self.degradation == "bsrgan":
             lr = bsrgan(hr, random)
         else:
@@ -101,7 +114,7 @@ class PhotoPatches:
 
 
 def train_width(height: int, width: int, patch: int, validation_share: float) -> int:
-    """Pixels of the width that patches are cut from, at the left; no patch reaches into the strip beside.
+    """Return the width in pixels that patches are cut from, at the left of the validation strip.
 
     Raises OurganError where no patch fits, or the strip is under 32 pixels.
     """
@@ -115,7 +128,7 @@ def train_width(height: int, width: int, patch: int, validation_share: float) ->
 
 
 class FolderPatches:
-    """The same from a folder of images (Alg. F.2, F.4), searched through all its levels.
+    """LR and HR patches of a folder of images (Alg. F.2, F.4), searched through all its levels.
 
     A broken or too small image is named in the log and skipped. Raises OurganError for a folder with no
     image that serves. Every `POOL_ITERATIONS` iterations the next `POOL` images are decoded.
@@ -135,8 +148,8 @@ class FolderPatches:
         self._pool: tuple[int, list[Tensor]] = (-1, [])
         self._images(0)
 
-    def batch(self, iteration: int, size: int) -> Pair:
-        """LR (N, 3, patch / 4, patch / 4) and HR (N, 3, patch, patch) of an iteration."""
+    def batch(self, iteration: int, size: int) -> Batch:
+        """Return LR patches, of side patch / 4, and HR patches of an iteration."""
         images = self._images(iteration // POOL_ITERATIONS)
         pairs = []
         for number in range(size):
@@ -151,17 +164,17 @@ class FolderPatches:
         return _stack(pairs)
 
     def validation(self) -> list[Pair]:
-        """Crops of four images, as in `PhotoPatches`; they may also be learned from."""
+        """Return crops of four images, as in `PhotoPatches`; they may also be learned from."""
         batch = self.batch(-1, VALIDATION_CROPS)
         return list(zip(*batch, strict=True))
 
     def _images(self, number: int) -> list[Tensor]:
         number = max(number, 0)
         if self._pool[0] != number:
-            self._pool = (number, self._decoded(number))
+            self._pool = (number, self._decode(number))
         return self._pool[1]
 
-    def _decoded(self, number: int) -> list[Tensor]:
+    def _decode(self, number: int) -> list[Tensor]:
         order = torch.randperm(len(self.paths), generator=stream(self.seed, -2)).tolist()
         images: list[Tensor] = []
         for offset in range(len(order)):
@@ -189,11 +202,11 @@ class FolderPatches:
 
 
 def with_noise(lr: Tensor, std: float, random: torch.Generator) -> Tensor:
-    """`lr` plus Gaussian noise: z of Eq. 4, as the network meets it in synthesis."""
+    """Add Gaussian noise to `lr`: z of Eq. 4, as the network meets it in synthesis."""
     return lr + std * torch.randn(lr.shape, generator=random) if std else lr
 
 
-def _stack(pairs: Sequence[Pair]) -> Pair:
+def _stack(pairs: Sequence[Pair]) -> Batch:
     lr, hr = zip(*pairs, strict=True)
     return torch.stack(lr), torch.stack(hr)
 
@@ -203,7 +216,7 @@ def _integer(below: int, random: torch.Generator) -> int:
 
 
 def _turn(random: torch.Generator, dihedral: bool) -> Callable[[Tensor], Tensor]:
-    """A random flip, or one of the eight flips and turns of a square."""
+    """Draw a flip, or one of the eight flips and turns of a square."""
     mirror, upside_down, transpose = (torch.rand(3, generator=random) < 0.5).tolist()
 
     def turn(image: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ourgan._core.files import clean_partial
 from ourgan.training import run_lock
 from ourgan.training.checkpoint import CHECKPOINT, LOG, TrainingError, read_log, write_log
-from ourgan.training.nan_report import reported
+from ourgan.training.nan_report import report_not_finite
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +26,17 @@ Line = dict[str, Any]  # of the log
 class Progress:
     """One iteration done."""
 
-    iteration: int  # from 1; of step 1, within the scale
+    position: dict[str, int]  # of the trainer after it
     losses: dict[str, float]
     seconds: float
     total: int  # iterations since the training began
     logged: bool  # whether the log gets a line of it
     milestone: bool  # whether the training has something to measure or to draw, and saves its state, after it
-    scale: int | None = None  # of step 1
 
     def line(self) -> Line:
         """Return the line of the log."""
-        scale = {} if self.scale is None else {"scale": self.scale}
         losses = {name: float(f"{value:.5g}") for name, value in self.losses.items()}
-        return {**scale, "iteration": self.iteration, **losses, "seconds": round(self.seconds, 4)}
+        return {**self.position, **losses, "seconds": round(self.seconds, 4)}
 
 
 class Trainer(Protocol):
@@ -49,12 +47,8 @@ class Trainer(Protocol):
         """Whether no iteration is left to do."""
 
     @property
-    def position(self) -> tuple[int, int]:
-        """Scale (0 where there are none) and iteration."""
-
-    @property
-    def where(self) -> str:
-        """The position in words."""
+    def position(self) -> dict[str, int]:
+        """Where it stands: the iterations done, after the scale where there are scales."""
 
     @property
     def status(self) -> str:
@@ -138,18 +132,17 @@ def train_loop(
     """
     lines, seconds = _resume(trainer, run, title) if resuming else ([], 0.0)
     writer = _tensorboard(tensorboard)
-    started = time.monotonic() - seconds
     last_save = time.monotonic()
+    started, stopping = last_save - seconds, False
 
     def save() -> None:
         # The log first: whatever it holds beyond the checkpoint is dropped on resuming.
         write_log(run / LOG, lines)
         trainer.save(run / CHECKPOINT, seconds=round(time.monotonic() - started, 1))
 
-    with run_lock.defer_signals() as interrupt, _bar(trainer, progress) as bar, reported(run):
-        if not resuming:
-            lines += trainer.begin(run)
-        while not trainer.finished:
+    with run_lock.defer_signals() as interrupt, _bar(trainer, progress) as bar, report_not_finite(run):
+        lines += [] if resuming else trainer.begin(run)
+        while not (stopping or trainer.finished):
             done = trainer.step()
             if done.logged:
                 lines.append(done.line())
@@ -162,8 +155,6 @@ def train_loop(
                 save()
                 last_save = time.monotonic()
             _show(bar, trainer, done, title)
-            if stopping:
-                interrupt.check()
         interrupt.check()
     if writer is not None:
         writer.close()
@@ -185,10 +176,11 @@ def training_minutes(lines: Iterable[Mapping[str, float]]) -> float:
 def _resume(trainer: Trainer, run: Path, title: str) -> tuple[list[Line], float]:
     """Load the checkpoint; return the log up to it, and the seconds it took."""
     meta = trainer.load(run / CHECKPOINT)
-    log.info("%sresuming at %s", f"{title}: " if title else "", trainer.where)
-    lines = [
-        line for line in read_log(run / LOG) if (line.get("scale", 0), line["iteration"]) <= trainer.position
-    ]
+    position = trainer.position
+    where = ", ".join(f"{name} {number}" for name, number in position.items())
+    log.info("%sresuming at %s", f"{title}: " if title else "", where)
+    here = list(position.values())
+    lines = [line for line in read_log(run / LOG) if [line[name] for name in position] <= here]
     return lines, float(meta.get("seconds", 0.0))
 
 
@@ -226,5 +218,5 @@ def _write_scalars(writer: Any, done: Progress) -> None:
     if writer is None:
         return
     for name, value in done.line().items():
-        if name not in ("scale", "iteration"):
+        if name not in done.position:
             writer.add_scalar(name, value, done.total)

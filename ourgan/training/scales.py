@@ -130,11 +130,10 @@ class ScaleTrainer:
             raise
         done = sum(map(self.config.training.scale_iterations, range(self.scale)))
         return Progress(
-            iteration=self.iteration,
+            self.position,
             losses=losses,
             seconds=time.perf_counter() - started,
             total=done + self.iteration,
-            scale=self.scale,
             logged=self.iteration % LOG_EVERY == 0 or self._scale_finished,
             milestone=self._scale_finished,
         )
@@ -142,14 +141,9 @@ class ScaleTrainer:
     # -- for the loop -----------------------------------------------------------------------------
 
     @property
-    def position(self) -> tuple[int, int]:
-        """Scale and iteration, to be compared with those of the log's lines."""
-        return self.scale, self.iteration
-
-    @property
-    def where(self) -> str:
-        """The position in words."""
-        return f"scale {self.scale}, iteration {self.iteration}"
+    def position(self) -> dict[str, int]:
+        """The current scale and the iterations done there."""
+        return {"scale": self.scale, "iteration": self.iteration}
 
     @property
     def status(self) -> str:
@@ -182,11 +176,7 @@ class ScaleTrainer:
         """Write the whole state atomically: networks, both optimisers, noise generator, position."""
         tensors = checkpoint.collect(self.learner.modules(), self.learner.optimizers())
         tensors["rng"] = self.learner.rng.get_state()
-        position = {
-            "scale": self.scale,
-            "iteration": self.iteration,
-            "noise_amplitudes": self.generator.noise_amplitudes,
-        }
+        position = {**self.position, "noise_amplitudes": self.generator.noise_amplitudes}
         meta = {"position": position, "identity": self.identity(), "streams": self.learner.streams}
         checkpoint.save(path, tensors, meta | metadata)
 

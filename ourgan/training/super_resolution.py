@@ -5,39 +5,25 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ourgan._core.devices import autocast, compute_dtype, dtype_name
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import SuperResolutionTraining
-from ourgan.metrics.lpips import psnr, st_lpips
-from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
+from ourgan.models.discriminators import build_discriminator
 from ourgan.training import checkpoint, losses
-from ourgan.training.best_weights import BestWeights, Validation
+from ourgan.training.best_weights import BestWeights, Validation, validate
 from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
+from ourgan.training.patches import Patches
 from ourgan.training.perceptual import PerceptualLoss, Trunk
 from ourgan.training.run import Line, Progress
 from ourgan.training.seeds import seeded, stream
 
 LOG_EVERY = 10  # iterations
-
-
-class Patches(Protocol):
-    """Where pairs of patches come from: `ourgan.training.patches`."""
-
-    def batch(
-        self, iteration: int, size: int
-    ) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 4*h 4*w"]]:
-        """Return `size` LR and HR patches in [0, 1], a function of the iteration alone."""
-
-    def validation(self) -> list[tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 4*h 4*w"]]]:
-        """Return LR and HR crops in [0, 1] to judge by, the same at every call."""
 
 
 class SuperResolutionTrainer:
@@ -79,7 +65,7 @@ class SuperResolutionTrainer:
         if config.checkpointing:
             self.network.checkpointing = True  # type: ignore[assignment]
         with seeded(stream(seed, "weights", "discriminator")):
-            discriminator = _discriminator(backbone, config)
+            discriminator = build_discriminator(backbone, config.discriminator_channels, config.patch)
         self.discriminator = discriminator.to(**place).train()
         self.perceptual = PerceptualLoss(config.perceptual_layers, trunk).to(**place)
         self.perceptual.layers.to(self.dtype)
@@ -113,7 +99,7 @@ class SuperResolutionTrainer:
         self._update_ema()
         self.iteration += 1
         return Progress(
-            iteration=self.iteration,
+            self.position,
             losses=values,
             seconds=time.monotonic() - started,
             total=self.iteration,
@@ -125,7 +111,7 @@ class SuperResolutionTrainer:
         """Minimise L_G = perceptual + lambda adversarial + eta L1; return the SR images and the losses."""
         config, terms = self.config, {}
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             sr = self.network(lr.contiguous(memory_format=torch.channels_last))
         sr = sr.float()
         terms["l1"] = (sr - hr).abs().mean()
@@ -147,7 +133,7 @@ class SuperResolutionTrainer:
 
     def _adversarial(self, sr: Tensor, hr: Tensor) -> Tensor:
         self.discriminator.requires_grad_(False)
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             # Two calls, not one batch: batch normalisation must not mix real and fake.
             real = self.discriminator(hr) if self.backbone == "esrgan" else hr
             fake = self.discriminator(sr)
@@ -156,7 +142,7 @@ class SuperResolutionTrainer:
 
     def _discriminator_step(self, sr: Tensor, hr: Tensor) -> float:
         self.optimizer_d.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             real, fake = self.discriminator(hr), self.discriminator(sr)
         loss = self._discriminator_loss(real, fake)
         self._check({"discriminator": float(loss.detach())})
@@ -171,30 +157,16 @@ class SuperResolutionTrainer:
         for averaged, current in zip(self.ema.parameters(), self.network.parameters(), strict=True):
             averaged.lerp_(current, 1 - keep)
 
-    @torch.no_grad()
     def validate(self) -> Validation:
         """Judge `ema` by the patches' validation crops, means over them."""
-        distances, ratios = [], []
-        for lr, hr in self.patches.validation():
-            with self._autocast():
-                sr = self.ema(lr.to(self.device)[None])[0]
-            sr = sr.float().clamp(0, 1).cpu()
-            distances.append(st_lpips(sr, hr))
-            ratios.append(psnr(sr, hr))
-        count = len(distances)
-        return Validation(self.iteration, sum(distances) / count, sum(ratios) / count)
+        return validate(self.ema, self.patches.validation(), self.iteration, self.device, self.dtype)
 
     # -- for the loop -----------------------------------------------------------------------------
 
     @property
-    def position(self) -> tuple[int, int]:
-        """Scale, of which there is one, and iteration."""
-        return 0, self.iteration
-
-    @property
-    def where(self) -> str:
-        """The position in words."""
-        return f"iteration {self.iteration}"
+    def position(self) -> dict[str, int]:
+        """The iterations done."""
+        return {"iteration": self.iteration}
 
     @property
     def status(self) -> str:
@@ -265,9 +237,6 @@ class SuperResolutionTrainer:
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, betas=self.config.betas)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        return autocast(self.device, self.dtype)
-
     def _check(self, values: dict[str, float]) -> None:
         if (name := first_not_finite(values)) is None:
             return
@@ -276,9 +245,3 @@ class SuperResolutionTrainer:
             "resume with --resume, or start again with a lower learning_rate or dtype float32",
             evidence(values, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
         )
-
-
-def _discriminator(backbone: str, config: SuperResolutionTraining) -> nn.Module:
-    if backbone == "esrgan":
-        return VGGDiscriminator(config.discriminator_channels, config.patch)
-    return UNetDiscriminator(config.discriminator_channels)

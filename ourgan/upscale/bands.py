@@ -110,7 +110,7 @@ class BandedNetwork:
         if isinstance(network, RRDBNet):
             self._enlarge(network, self._rrdbnet(network), rrdbnet.NEGATIVE_SLOPE)
         else:
-            self._enlarge(network, self._swinir(network), swinir.NEGATIVE_SLOPE)
+            self._enlarge(network, self._swinir(network), rrdbnet.NEGATIVE_SLOPE)
         self.output = self.tail[-1].output
         self._collector = self.output.reader(self.output.lag + -self.output.lag % 4)
         self._delivered = 0

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ourgan.models.swinir import mirror_to_multiple
+
 
 class MemoryMeter:
     """Bytes that the maps and the workspace of one network hold, now and at most."""
@@ -107,7 +109,7 @@ class InputBuffer(LineBuffer):
         # A copy: whoever hands over the rows may use their memory again.
         rows = piece.permute(1, 2, 0).to(self._mean.device, self._mean.dtype, copy=True)
         if self.width > self._width:
-            rows = rows.index_select(1, _mirrored(self._width, self._multiple).to(rows.device))
+            rows = rows.index_select(1, mirror_to_multiple(self._width, self._multiple).to(rows.device))
         rows -= self._mean
         if self.height > self._height:
             self._bottom = torch.cat([self._bottom, rows])[-self._multiple :]
@@ -116,7 +118,7 @@ class InputBuffer(LineBuffer):
     def finish(self) -> None:
         """After the last row: mirror the bottom."""
         if self.stop < self.height:
-            missing = _mirrored(self._height, self._multiple)[self._height :]
+            missing = mirror_to_multiple(self._height, self._multiple)[self._height :]
             places = missing - (self._height - len(self._bottom))  # in what is left of the image
             self.append(self._bottom.index_select(0, places.to(self._bottom.device)))
 
@@ -167,13 +169,6 @@ class Workspace:
             self._flat = self._flat.new_empty(size)
             self.meter.add(self._flat.nbytes)
         return self._flat[:size].view(rows, width, channels)
-
-
-def _mirrored(size: int, size_multiple: int) -> Tensor:
-    """Which pixel of an axis stands at each place, after mirroring about the last one up to a multiple."""
-    period = max(2 * size - 2, 1)
-    place = torch.arange(size + -size % size_multiple) % period
-    return torch.minimum(place, period - place)
 
 
 def _bytes(rows: Tensor) -> int:

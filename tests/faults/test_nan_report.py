@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ourgan._core.files import sha256
 from ourgan.training.checkpoint import CHECKPOINT, TrainingError
 from ourgan.training.finetune import train_super_resolution
-from ourgan.training.nan_report import REPORT, reported
+from ourgan.training.nan_report import REPORT, report_not_finite
 from ourgan.training.scales import ScaleTrainer
 
 
@@ -24,7 +24,7 @@ def stopped(made: ScaleTrainer, run: Path, words: str, *untouched: nn.Module) ->
     """Save, take one step that fails, and give its report; `untouched` networks must have learned nothing."""
     made.save(run / CHECKPOINT)
     good, before = sha256(run / CHECKPOINT), [p.detach().clone() for n in untouched for p in n.parameters()]
-    with pytest.raises(TrainingError, match=words) as caught, reported(run):
+    with pytest.raises(TrainingError, match=words) as caught, report_not_finite(run):
         made.step()
     text = str(caught.value)
     assert text.endswith(f"what is known is in {run / REPORT}") and "\n" not in text
@@ -90,7 +90,10 @@ def test_super_resolution_leaves_its_report_beside_the_good_checkpoint(photo: Ph
 def test_a_report_that_cannot_be_written_does_not_hide_the_fault(photo: Photo, tmp_path: Path) -> None:
     made = at(0, photo)
     made.learner.photos[0] = made.learner.photos[0] * float("nan")
-    with pytest.raises(TrainingError, match="loss is nan at scale 0") as caught, reported(tmp_path / "none"):
+    with (
+        pytest.raises(TrainingError, match="loss is nan at scale 0") as caught,
+        report_not_finite(tmp_path / "none"),
+    ):
         made.step()
     assert REPORT not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -45,8 +45,8 @@ def at(scale: int, photo: Photo, **changes: object) -> ScaleTrainer:
 
 
 def weights(trainer: ScaleTrainer) -> dict[str, Tensor]:
-    state = checkpoint.prefixed("generator", trainer.generator.state_dict())
-    state |= checkpoint.prefixed("critic", trainer.learner.discriminator.state_dict())
+    state = checkpoint.add_prefix("generator", trainer.generator.state_dict())
+    state |= checkpoint.add_prefix("critic", trainer.learner.discriminator.state_dict())
     return {name: tensor.clone() for name, tensor in state.items()}
 
 

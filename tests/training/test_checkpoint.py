@@ -167,11 +167,11 @@ def test_no_pickle_is_written(saved: Path) -> None:
 
 
 def test_prefixes_take_whole_names_only() -> None:
-    tensors = checkpoint.prefixed("optimizer", {"0.step": torch.ones(1)})
-    tensors |= checkpoint.prefixed("optimizer_d", {"0.step": torch.zeros(1)})
+    tensors = checkpoint.add_prefix("optimizer", {"0.step": torch.ones(1)})
+    tensors |= checkpoint.add_prefix("optimizer_d", {"0.step": torch.zeros(1)})
     assert list(tensors) == ["optimizer.0.step", "optimizer_d.0.step"]
-    assert list(checkpoint.under("optimizer", tensors)) == ["0.step"]
-    assert checkpoint.under("optimizer", tensors)["0.step"].item() == 1
+    assert list(checkpoint.with_prefix("optimizer", tensors)) == ["0.step"]
+    assert checkpoint.with_prefix("optimizer", tensors)["0.step"].item() == 1
 
 
 def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:

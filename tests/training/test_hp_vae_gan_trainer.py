@@ -18,9 +18,9 @@ IS_VAE = [True, True, True, False, False]
 
 
 def state(trainer: ScaleTrainer) -> dict[str, Tensor]:
-    held = checkpoint.prefixed("generator", trainer.generator.state_dict())
+    held = checkpoint.add_prefix("generator", trainer.generator.state_dict())
     if trainer.learner.discriminator is not None:
-        held |= checkpoint.prefixed("discriminator", trainer.learner.discriminator.state_dict())
+        held |= checkpoint.add_prefix("discriminator", trainer.learner.discriminator.state_dict())
     return {name: tensor.clone() for name, tensor in held.items()}
 
 

@@ -9,9 +9,20 @@ import torch
 from stages import TINY, Photo, at
 from tiny import changed
 
+from ourgan.config import SinGANStructureConfig, StructureConfig
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, CheckpointError, TrainingError
 from ourgan.training.scales import ScaleTrainer, train_global_structure
+
+SINGAN = {
+    "width": 32,
+    "min_width": 16,
+    "gan_stages": 2,
+    "channels": 4,
+    "double_every": 1,
+    "layers": 1,
+    "iterations": 1,
+}
 
 
 def poisoned(photo: Photo, run: Path, monkeypatch: pytest.MonkeyPatch, *, late: bool) -> dict[str, object]:
@@ -115,5 +126,29 @@ def test_a_run_that_is_there_is_not_overwritten(photo: Photo, tmp_path: Path) ->
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert not finished.training
     assert not any(parameter.requires_grad for parameter in finished.parameters())
-    tensors = checkpoint.under("generator", checkpoint.load(tmp_path / CHECKPOINT)[0])
+    tensors = checkpoint.with_prefix("generator", checkpoint.load(tmp_path / CHECKPOINT)[0])
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in finished.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [TINY, changed(SinGANStructureConfig(), **SINGAN)])
+def test_a_checkpoint_of_the_first_release_goes_on_with_its_own_streams(
+    photo: Photo, tmp_path: Path, kind: StructureConfig
+) -> None:
+    path = tmp_path / CHECKPOINT
+    trainer = ScaleTrainer(photo(), kind, seed=3)
+    trainer.save(path)
+    tensors, meta = checkpoint.load(path)
+    del meta["streams"]
+    if "double_every" in meta["identity"]["config"]:  # SinGAN's had these keys, too
+        meta["identity"]["config"] |= {"vae_refinements": 0, "kl_weight": 1.0}
+    checkpoint.save(path, tensors, meta)
+    expected = ScaleTrainer(photo(), kind, seed=3).generator
+    torch.manual_seed(3 * 10_007 + 1)
+    expected.grow()
+    for _ in range(2):  # and what goes on from it does as well
+        trainer = ScaleTrainer(photo(), kind, seed=3)
+        trainer.load(path)
+        trainer.save(path)
+        trainer.learner.enter(1)
+        mine, theirs = (g.refiners[0].state_dict() for g in (trainer.generator, expected))
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())

@@ -96,6 +96,13 @@ def test_what_singan_has_not_cannot_be_set(table: dict[str, object]) -> None:
     assert from_dict(SinGANStructureConfig, to_dict(SMALL), "my.toml") == SMALL
 
 
+def test_keys_that_singan_once_had_are_read_at_the_value_they_had() -> None:
+    table = json.loads((DATA / "models" / "picos-de-europa-singan" / "config.json").read_text())
+    old = table["global_structure"]
+    assert old.keys() > to_dict(SMALL).keys()
+    assert from_dict(SinGANStructureConfig, old, "config.json").network.channels == old["channels"]
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from safetensors.torch import load_file, save_file
 from tiny import STRUCTURE
 
 from ourgan import OurGAN, weights
+from ourgan._core import files
 from ourgan.cli import main
 from ourgan.models.rrdbnet import RRDBNet
+from ourgan.training.scales import ScaleTrainer
 from ourgan.training.super_resolution import SuperResolutionTrainer
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
@@ -252,3 +255,30 @@ def test_weights_of_a_step_that_are_damaged_are_refused(home: Path, tmp_path: Pa
     (model / "sr2.safetensors").unlink()
     with pytest.raises(Exception, match=r"sr2\.safetensors: missing; copy the whole model"):
         OurGAN.from_pretrained(model)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_the_photo_is_known_by_the_file_that_was_read(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    photo, begin = tmp_path / "photo.png", ScaleTrainer.begin
+    shutil.copyfile(home / "photo.png", photo)
+    expected = files.sha256(photo)
+
+    def meddle(trainer: ScaleTrainer, run: Path) -> list[dict[str, object]]:
+        if gone:
+            photo.unlink()
+        else:
+            photo.write_bytes(b"another photo")
+        return begin(trainer, run)
+
+    monkeypatch.setattr(ScaleTrainer, "begin", meddle)
+    command = ["train", str(photo), "--out", str(tmp_path / "m"), "--profile", str(home / "tiny.toml")]
+    assert main([*command, "--steps", "1"]) == 0
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["facts"]["photo_sha256"] == expected
+
+
+def test_the_function_and_the_command_train_the_same_steps() -> None:
+    import ourgan
+
+    assert inspect.signature(ourgan.train).parameters["steps"].default == (1, 2, 3)
