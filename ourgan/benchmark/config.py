@@ -180,12 +180,12 @@ def _take_directory(preflight: Preflight) -> None:
     """Make the output directory, or refuse one that was begun with other settings."""
     out, wanted = preflight.out, json.loads(json.dumps(common_settings(preflight)))
     try:
-        begun = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        earlier = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        begun = None
+        earlier = None
     except (OSError, ValueError):
         raise OurganError(f"{out / SETTINGS}: cannot be read; choose another --out") from None
-    if begun is None:
+    if earlier is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OurganError(f"{out}: holds something else; choose another --out")
         with files.refuse_unwritable(out, "choose another --out"):
@@ -194,7 +194,7 @@ def _take_directory(preflight: Preflight) -> None:
             files.write_json(out / SETTINGS, wanted)
         return
     for key, value in wanted.items():
-        if begun.get(key) != value and not (key == "profile" and value is None):
+        if earlier.get(key) != value and not (key == "profile" and value is None):
             raise OurganError(f"{out}: was begun with another {key}; choose another --out, or the same {key}")
-    if begun["profile"] is None and wanted["profile"] is not None:
+    if earlier["profile"] is None and wanted["profile"] is not None:
         files.write_json(out / SETTINGS, wanted)

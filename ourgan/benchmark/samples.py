@@ -94,10 +94,10 @@ def open_model(directory: Path, name: str = "") -> Model:
     )
 
 
-def open_models(given: Iterable[str]) -> list[Model]:
-    """Return models by "DIR" or "NAME=DIR"; a DIR without config.json stands for the models in it."""
+def open_models(named: Iterable[str]) -> list[Model]:
+    """Return models by "DIR" or "NAME=DIR"; a DIR without config.json means the models in it."""
     models = []
-    for text in given:
+    for text in named:
         name, _, directory = text.rpartition("=")
         path = Path(directory)
         inside = sorted(config.parent for config in path.glob("*/config.json"))
@@ -107,10 +107,10 @@ def open_models(given: Iterable[str]) -> list[Model]:
     return models
 
 
-def parse_samples(given: Iterable[str]) -> dict[str, Path]:
+def parse_samples(named: Iterable[str]) -> dict[str, Path]:
     """Return folders of other generators' samples by "NAME=DIR"."""
     folders: dict[str, Path] = {}
-    for text in given:
+    for text in named:
         name, equals, directory = text.partition("=")
         if not equals or not directory:
             raise OurganError(f"--samples {text}: write NAME=DIR, for example sinddm=samples/sinddm")
