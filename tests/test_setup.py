@@ -116,6 +116,18 @@ def test_version_is_said_once():
     assert "version" in PROJECT["dynamic"]
 
 
+def test_contributing_shows_the_layers_that_are_checked():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"\n    {' > '.join(contract['layers'])}\n" in text
+    rooms = {
+        path.stem
+        for path in (ROOT / "ourgan").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert set(re.findall(r"\w+", " ".join(contract["layers"]))) | {"__init__", "__main__"} == rooms
+
+
 def test_ci_runs_the_commands_that_readme_and_make_offer():
     verbs = set(re.findall(r"^([a-z.-]+):", MAKEFILE, flags=re.MULTILINE))
     ci = re.findall(r"^make ([a-z.-]+)", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
