@@ -13,28 +13,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from cachetools import LRUCache
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ourgan import weights
 from ourgan._core.errors import OurganError
-from ourgan._core.files import atomic_path, cache_directory
-from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance
+from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance, remember
 from ourgan.metrics.lpips import MetricUnavailable
 from ourgan.metrics.streaming_features import Block, in_bands, perceptual_blocks
 from ourgan.models.feature_nets import INCEPTION_BLOCKS, inception_blocks, shift_tolerant
-
-log = logging.getLogger(__name__)
 
 # Last block of InceptionV3 and its channels: "5" and "13" as the paper counts them (a Mixed block is one),
 # "64" by its channels: the first script of SinGAN took it, though SinGAN's text names "5".
@@ -45,9 +37,6 @@ STAND_IN = "SI-FD (VGG16 of ST-LPIPS)"
 DEPTHS = {"relu2_2": (1, 128), "relu4_3": (3, 512)}
 PIECE = 64  # rows of an image that are fed at a time
 BAND_BYTES = 16 * 2**20  # of a block's input, from which on larger bands are not faster
-REMEMBERED = 8  # photos' statistics in memory; 5 MB each at layer 13
-
-_remembered: LRUCache[str, Statistics] = LRUCache(REMEMBERED)
 
 
 class ImageTooSmall(OurganError):
@@ -195,40 +184,8 @@ def _distance(photo: Tensor, sample: Tensor, extractor: Extractor) -> float:
 
 
 def _photo_statistics(photo: Tensor, extractor: Extractor) -> Statistics:
-    """Return `extract_statistics`, remembered for these pixels and weights in memory and on the disk."""
+    """Return `extract_statistics`, remembered for these pixels and weights."""
     # The number stands for the arithmetic of `accumulate_statistics`: other rounding is another entry.
-    digest = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
-    digest.update(photo.detach().cpu().float().contiguous().numpy().data)
-    key = digest.hexdigest()
-    path = cache_directory() / "statistics" / f"{key}.safetensors"
-    statistics = _remembered.get(key) or _read(path, extractor.channels)
-    if statistics is None:
-        statistics = extract_statistics(photo, extractor)
-        _write(path, statistics)
-    _remembered[key] = statistics
-    return statistics
-
-
-def _write(path: Path, statistics: Statistics) -> None:
-    tensors = {
-        "mean": statistics.mean,
-        "covariance": statistics.covariance,
-        "count": torch.tensor(statistics.count),
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary)
-    except OSError as error:
-        log.info("%s: cannot be written (%s); it will be computed again", path, error.strerror)
-
-
-def _read(path: Path, channels: int) -> Statistics | None:
-    """Return what `_write` left; None where there is nothing, or something else."""
-    try:
-        tensors = load_file(path)
-        statistics = Statistics(tensors["mean"], tensors["covariance"], int(tensors["count"]))
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError):
-        return None
-    whole = statistics.covariance.shape == (channels, channels) and statistics.mean.shape == (channels,)
-    return statistics if whole and statistics.covariance.isfinite().all() else None
+    key = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
+    key.update(photo.detach().cpu().float().contiguous().numpy().data)
+    return remember(key.hexdigest(), extractor.channels, lambda: extract_statistics(photo, extractor))
