@@ -82,12 +82,10 @@ def check_out(job: TrainingJob) -> bool:
 
 def check_writable(out: Path) -> None:
     """Refuse a directory that cannot be made or written."""
-    try:
+    with files.refuse_unwritable(out, "choose another --out"):
         out.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out / ".writable", b"")
         (out / ".writable").unlink()
-    except OSError as error:
-        raise OurganError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
 
 
 def check_generator(model: OurGAN, generator: str, out: Path) -> None:

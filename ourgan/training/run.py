@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 
-from ourgan._core.files import clean_partial
+from ourgan._core.files import clean_partial, refuse_unwritable
 from ourgan.training import run_lock
 from ourgan.training.checkpoint import CHECKPOINT, LOG, TrainingError, read_log, write_log
 from ourgan.training.nan_report import report_not_finite
@@ -84,12 +84,10 @@ def open_run(run: Path, resume: bool) -> Iterator[bool]:
         TrainingError: a training is there and `resume` is False, another process is training there, or
             nothing can be written there.
     """
-    try:
+    with refuse_unwritable(run, "choose another --out", TrainingError):
         run.mkdir(parents=True, exist_ok=True)
         run_lock.acquire(run)
         clean_partial(run)
-    except OSError as error:
-        raise TrainingError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
     try:
         found = (run / CHECKPOINT).exists()
         if found and not resume:
