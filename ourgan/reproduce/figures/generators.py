@@ -18,7 +18,7 @@ from ourgan.reproduce.figures.style import COLOURS, show_photo
 if TYPE_CHECKING:
     from ourgan.explorer.state.edits import Edit
 
-Scenes = Sequence[Float[Tensor, "3 h w"]]
+Scenes = Sequence[Float[Tensor, "3 _ _"]]
 DONE = {"move": "moved", "mirror": "mirrored", "duplicate": "duplicated", "paste": "pasted"}
 
 

@@ -49,7 +49,9 @@ def show_photo(axes: Axes, image: Float[Tensor, "3 h w"]) -> None:
     axes.set_yticks([])
 
 
-def write_on_photo(axes: Axes, x: float, y: float, text: str, colour: str, size: float = 11) -> None:
+def write_on_photo(
+    axes: Axes, x: int | float, y: int | float, text: str, colour: str, size: int = 11
+) -> None:
     """Write text that stays readable whatever the photo shows; its upper left corner is at pixel (x, y)."""
     box = {"facecolor": "black", "alpha": 0.55, "edgecolor": "none", "pad": 2}
     axes.text(x, y, text, color=colour, va="top", fontsize=size, bbox=box)

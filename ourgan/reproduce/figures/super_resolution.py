@@ -16,7 +16,7 @@ from ourgan.io.pixels import contact_sheet, crop_middle, from_uint8
 from ourgan.reproduce.figures.style import COLOURS, series_style
 from ourgan.upscale.tiles import TilePlan
 
-Picture = Float[Tensor, "3 h w"]
+Picture = Float[Tensor, "3 _ _"]
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 

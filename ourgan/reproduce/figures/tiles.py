@@ -124,7 +124,7 @@ def seam_crop_sheet(
     return contact_sheet(crops, len(crops), list(pictures))
 
 
-def draw_tile_cost(sizes: Sequence[tuple[int, int]], marked: int, bytes_per_pixel: float) -> Figure:
+def draw_tile_cost(sizes: Sequence[tuple[int, int]], marked: int, bytes_per_pixel: int) -> Figure:
     """Draw Eq. 8 over the overlap: relative to no overlap, and in memory.
 
     Args:
