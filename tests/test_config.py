@@ -14,6 +14,7 @@ from tiny import changed
 from ourgan import config
 from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.config import GlobalStructureConfig, HPVAEGANConfig, Profile, load_profile
+from ourgan.config.profile import PROFILE_DIRECTORY
 
 OFFICIAL = (33, 41, 51, 65, 81, 102, 129, 162, 204, 256)  # of the public code, heights for 4096 x 2160:
 OFFICIAL_HEIGHTS = (17, 21, 26, 34, 42, 53, 68, 85, 107, 135)
@@ -101,7 +102,7 @@ def test_every_shipped_profile_loads(name: str) -> None:
 
 
 def test_every_profile_file_is_listed() -> None:
-    shipped = {path.stem for path in config.PROFILE_DIRECTORY.glob("*.toml")}
+    shipped = {path.stem for path in PROFILE_DIRECTORY.glob("*.toml")}
     assert shipped == set(config.PROFILES)
 
 

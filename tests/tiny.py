@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ourgan._core.strict_toml import from_dict, to_dict
-from ourgan.config import GlobalStructureConfig, StructureConfig
+from ourgan.config.structure import GlobalStructureConfig, StructureConfig
 
 Config = TypeVar("Config", bound=StructureConfig)
 

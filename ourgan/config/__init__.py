@@ -3,32 +3,11 @@
 May import `ourgan._core` alone; torch is not imported to read a profile.
 """
 
-from ourgan.config.profile import (
-    PROFILE_DIRECTORY,
-    PROFILES,
-    NotebookConfig,
-    Profile,
-    load_profile,
-    resolve_profile,
-)
-from ourgan.config.structure import (
-    GENERATORS,
-    KINDS,
-    GlobalStructureConfig,
-    HPVAEGANConfig,
-    HPVAEGANTraining,
-    PyramidConfig,
-    SinGANConfig,
-    SinGANStructureConfig,
-    SinGANTraining,
-    StructureConfig,
-    StructureTraining,
-)
+from ourgan.config.profile import PROFILES, Profile, load_profile, resolve_profile
+from ourgan.config.structure import GENERATORS, GlobalStructureConfig, HPVAEGANConfig, HPVAEGANTraining
 from ourgan.config.super_resolution import (
     BACKBONES,
     METHODS,
-    PERCEPTUAL_LAYERS,
-    RELEASED,
     SIZES,
     SuperResolutionConfig,
     SuperResolutionTraining,
@@ -38,24 +17,13 @@ from ourgan.config.super_resolution import (
 __all__ = [
     "BACKBONES",
     "GENERATORS",
-    "KINDS",
     "METHODS",
-    "PERCEPTUAL_LAYERS",
     "PROFILES",
-    "PROFILE_DIRECTORY",
-    "RELEASED",
     "SIZES",
     "GlobalStructureConfig",
     "HPVAEGANConfig",
     "HPVAEGANTraining",
-    "NotebookConfig",
     "Profile",
-    "PyramidConfig",
-    "SinGANConfig",
-    "SinGANStructureConfig",
-    "SinGANTraining",
-    "StructureConfig",
-    "StructureTraining",
     "SuperResolutionConfig",
     "SuperResolutionTraining",
     "SwinIRTraining",

@@ -32,12 +32,8 @@ class PyramidConfig:
         at_least("min_width", self.min_width, 8)
         at_least("width", self.width, self.min_width)
         # The upper limits are far above any use: a model from elsewhere must not keep this machine busy.
-        for key in ("gan_stages", "layers"):
-            at_least(key, getattr(self, key), 1)
-            at_most(key, getattr(self, key), 64)
-        at_least("channels", self.channels, 1)
-        for key in ("width", "channels"):
-            at_most(key, getattr(self, key), 4096)
+        _check(self, 1, 64, "gan_stages", "layers")
+        _check(self, 1, 4096, "width", "channels")
 
     @property
     def generator(self) -> str:
@@ -79,11 +75,8 @@ class HPVAEGANConfig(PyramidConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("coordinate_padding", self.coordinate_padding, ("zeros", "extrapolate"))
-        at_least("latent_channels", self.latent_channels, 1)
-        at_most("latent_channels", self.latent_channels, 4096)
-        for key in ("vae_refinements", "encoder_blocks"):
-            at_least(key, getattr(self, key), 0)
-            at_most(key, getattr(self, key), 64)
+        _check(self, 1, 4096, "latent_channels")
+        _check(self, 0, 64, "vae_refinements", "encoder_blocks")
 
     @property
     def generator(self) -> str:
@@ -109,8 +102,7 @@ class SinGANConfig(PyramidConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("double_every", "max_channels"):
-            at_least(key, getattr(self, key), 1)
+        _check(self, 1, math.inf, "double_every", "max_channels")
 
     @property
     def generator(self) -> str:
@@ -174,8 +166,7 @@ class SinGANTraining(StructureTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("critic_steps", "generator_steps"):
-            at_least(key, getattr(self, key), 1)
+        _check(self, 1, math.inf, "critic_steps", "generator_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,19 +218,24 @@ _ONCE_IN_SINGAN = {
     "vae_refinements": 0,
     "latent_channels": 3,
     "encoder_blocks": 2,
+    "coordinate_padding": "zeros",
     "coordinate_encoder": False,
     "coordinate_generator": False,
     "coordinate_discriminator": False,
-    "coordinate_padding": "zeros",
     "vae_noise": True,
     "learning_rate_scale": 0.2,
     "gradient_clip": 5.0,
     "kl_weight": 1.0,
     "horizontal_flip": False,
 }
-
 KINDS: dict[str, type[StructureConfig]] = {
     "ourgan": GlobalStructureConfig,
     "hp-vae-gan": GlobalStructureConfig,
     "singan": SinGANStructureConfig,
 }
+
+
+def _check(config: object, least: float, most: float, *keys: str) -> None:
+    for key in keys:
+        at_least(key, getattr(config, key), least)
+        at_most(key, getattr(config, key), most)

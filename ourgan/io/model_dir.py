@@ -17,15 +17,8 @@ from ourgan import weights
 from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
-from ourgan.config import (
-    GENERATORS,
-    KINDS,
-    HPVAEGANConfig,
-    HPVAEGANTraining,
-    SinGANConfig,
-    StructureTraining,
-    SuperResolutionConfig,
-)
+from ourgan.config import GENERATORS, SuperResolutionConfig
+from ourgan.config.structure import KINDS, HPVAEGANConfig, HPVAEGANTraining, SinGANConfig, StructureTraining
 from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.models.pyramid import GlobalGenerator
 from ourgan.models.singan import SinGAN

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ourgan.config import PyramidConfig
+from ourgan.config.structure import PyramidConfig
 from ourgan.models.coordconv import VerticalCoordConv2d
 
 SLOPE = 0.2  # of every LeakyReLU

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ourgan.config import SinGANConfig
+from ourgan.config.structure import SinGANConfig
 from ourgan.models.pyramid import ConvBlock, GlobalGenerator
 
 CHANNELS = 3  # of the noise at every scale: an image's, so that G_1 can begin as a copy of G_0

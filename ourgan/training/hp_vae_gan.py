@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ourgan.config import HPVAEGANConfig, HPVAEGANTraining, StructureConfig
+from ourgan.config.structure import HPVAEGANConfig, HPVAEGANTraining, StructureConfig
 from ourgan.models.hp_vae_gan import HPVAEGAN, discriminator
 from ourgan.models.pyramid import ConvBlock
 from ourgan.training.gradient_penalty import score_gradient

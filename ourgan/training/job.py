@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan.config import Profile, StructureConfig, SuperResolutionConfig, SuperResolutionTraining
+from ourgan.config import Profile, SuperResolutionConfig, SuperResolutionTraining
+from ourgan.config.structure import StructureConfig
 from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.finetune import width_of_step

@@ -28,9 +28,26 @@ class NotFinite(TrainingError):
         self.evidence = evidence
 
 
-def first_not_finite(values: Mapping[str, float]) -> str | None:
-    """Return the name of the first value that is NaN or infinite, or None."""
-    return next((name for name, value in values.items() if not math.isfinite(value)), None)
+def check_finite(
+    values: Mapping[str, float],
+    text: str,
+    networks: Mapping[str, nn.Module],
+    rng: Tensor | None,
+    **more: Any,
+) -> None:
+    """Raise NotFinite for the first of the values that is NaN or infinite.
+
+    Args:
+        values: losses or norms.
+        text: of the error; {name} and {value} are filled in.
+        networks: those that learn; parameters and gradients that are not finite are listed in the report.
+        rng: the state of the generator that noise is drawn from, where one is kept.
+        more: for the report, as plain data.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            evidence = _evidence(values, networks, rng)
+            raise NotFinite(text.format(name=name, value=value), {**more, **evidence})
 
 
 def gradient_norm(module: nn.Module) -> float:
@@ -39,25 +56,15 @@ def gradient_norm(module: nn.Module) -> float:
     return float(torch.nn.utils.get_total_norm(gradients))
 
 
-def evidence(
-    values: Mapping[str, float], networks: Mapping[str, nn.Module | None], rng: Tensor | None, **metadata: Any
+def _evidence(
+    values: Mapping[str, float], networks: Mapping[str, nn.Module], rng: Tensor | None
 ) -> dict[str, Any]:
-    """Return what the report says of the moment, as plain data.
-
-    Args:
-        values: the losses or norms that were checked.
-        networks: those that learn; parameters and gradients that are not finite are listed.
-        rng: the state of the generator that noise is drawn from, where one is kept.
-        metadata: more of it.
-    """
     parameters = {
         f"{title}.{name}": parameter
         for title, network in networks.items()
-        if network is not None
         for name, parameter in network.named_parameters()
     }
     return {
-        **metadata,
         "values": {name: value if math.isfinite(value) else str(value) for name, value in values.items()},
         "parameters_not_finite": [name for name, p in parameters.items() if not p.isfinite().all()],
         "gradients_not_finite": [

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ourgan._core.devices import compute_dtype
-from ourgan.config import StructureConfig
+from ourgan.config.structure import StructureConfig
 from ourgan.io.pixels import pyramid
 from ourgan.models.pyramid import ConvBlock, GlobalGenerator
 from ourgan.training import checkpoint
 from ourgan.training.gradient_penalty import discriminator_step
-from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
+from ourgan.training.nan_report import check_finite, gradient_norm
 from ourgan.training.seeds import first_release_stream, seeded, stream
 
 DISCRIMINATOR = (
@@ -162,14 +162,13 @@ class ScaleLearner(ABC):
     def finite(self, losses: Mapping[str, Tensor | float], kind: str = " loss") -> dict[str, float]:
         """Return the losses as numbers. Raises NotFinite, with what is known of the moment."""
         values = {name: float(value) for name, value in losses.items()}
-        if (name := first_not_finite(values)) is None:
-            return values
         here = {"scale": self.scale, "iteration": self.iteration + 1}
-        raise NotFinite(
-            f"the {name}{kind} is {values[name]} at scale {here['scale']}, iteration {here['iteration']}: "
-            "stopped; train anew in another --out with a lower learning_rate or dtype = 'float32'",
-            evidence(values, self.modules(), self.rng.get_state(), **here),
+        text = (
+            f"the {{name}}{kind} is {{value}} at scale {here['scale']}, iteration {here['iteration']}: "
+            "stopped; train anew in another --out with a lower learning_rate or dtype = 'float32'"
         )
+        check_finite(values, text, self.modules(), self.rng.get_state(), **here)
+        return values
 
     def update_discriminator(
         self, real: Float[Tensor, "_ 3 h w"], fake: Float[Tensor, "n 3 h w"]

@@ -16,7 +16,7 @@ from torch import Tensor
 from ourgan._core import files
 from ourgan._core.devices import dtype_name
 from ourgan._core.strict_toml import ConfigError, to_dict
-from ourgan.config import SinGANStructureConfig, StructureConfig
+from ourgan.config.structure import SinGANStructureConfig, StructureConfig
 from ourgan.io.pixels import contact_sheet, digest
 from ourgan.models.pyramid import GlobalGenerator
 from ourgan.training import checkpoint

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ourgan.config import SinGANConfig, SinGANTraining, StructureConfig
+from ourgan.config.structure import SinGANConfig, SinGANTraining, StructureConfig
 from ourgan.models.pyramid import ConvBlock
 from ourgan.models.singan import SinGAN, discriminator
 from ourgan.training.gradient_penalty import score_gradient

@@ -17,9 +17,9 @@ from ourgan.config import SuperResolutionTraining
 from ourgan.models.discriminators import build_discriminator
 from ourgan.training import checkpoint, losses
 from ourgan.training.best_weights import BestWeights, Validation, validate
-from ourgan.training.nan_report import NotFinite, evidence, first_not_finite, gradient_norm
+from ourgan.training.losses import PerceptualLoss, Trunk
+from ourgan.training.nan_report import check_finite, gradient_norm
 from ourgan.training.patches import Patches
-from ourgan.training.perceptual import PerceptualLoss, Trunk
 from ourgan.training.run import Line, Progress
 from ourgan.training.seeds import seeded, stream
 
@@ -238,10 +238,9 @@ class SuperResolutionTrainer:
         return torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, betas=self.config.betas)
 
     def _check(self, values: dict[str, float]) -> None:
-        if (name := first_not_finite(values)) is None:
-            return
-        raise NotFinite(
-            f"iteration {self.iteration + 1}: the {name} is {values[name]}; the last checkpoint is kept: "
-            "resume with --resume, or start again with a lower learning_rate or dtype float32",
-            evidence(values, self._modules(), None, iteration=self.iteration + 1, identity=self.identity()),
+        number = self.iteration + 1
+        text = (
+            f"iteration {number}: the {{name}} is {{value}}; the last checkpoint is kept: resume with "
+            "--resume, or start again with a lower learning_rate or dtype float32"
         )
+        check_finite(values, text, self._modules(), None, iteration=number, identity=self.identity())

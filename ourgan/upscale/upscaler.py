@@ -17,7 +17,8 @@ from ourgan._core import provenance
 from ourgan._core.devices import compute_dtype
 from ourgan._core.errors import OurganError, check_choice
 from ourgan._core.strict_toml import to_dict
-from ourgan.config import METHODS, RELEASED, SIZES, SuperResolutionConfig
+from ourgan.config import METHODS, SIZES, SuperResolutionConfig
+from ourgan.config.super_resolution import RELEASED
 from ourgan.io.model_dir import ModelError, ModelMetadata, StepMetadata, fine_tuned_file
 from ourgan.io.pixels import digest
 from ourgan.models.rrdbnet import RRDBNet

@@ -17,7 +17,7 @@ from tiny import changed
 from torch import Tensor
 from torch.nn import functional
 
-from ourgan.config import SinGANConfig, SinGANStructureConfig
+from ourgan.config.structure import SinGANConfig, SinGANStructureConfig
 from ourgan.io.pixels import pyramid
 from ourgan.models.singan import SinGAN
 from ourgan.training import checkpoint

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.models import vgg19
 
 from ourgan import weights
-from ourgan.config import PERCEPTUAL_LAYERS
-from ourgan.training.perceptual import WEIGHTS, PerceptualLoss, load_trunk
+from ourgan.config.super_resolution import PERCEPTUAL_LAYERS
+from ourgan.training.losses import WEIGHTS, PerceptualLoss, load_trunk
 
 Photo = Callable[..., Tensor]
 
@@ -60,7 +60,7 @@ def test_the_stand_ins_features_are_of_size_one(photo: Photo) -> None:
         loss = PerceptualLoss([name], trunk)
         with torch.no_grad():
             (features,) = loss.features(photo(width=128)[None, :, :96, :96])
-        _, divisor = trunk.places[name]
+        _, divisor = trunk.layer_index[name]
         assert 0.5 < features.std() / divisor < 2, name
         assert (features < 0).any()  # before the activation
 

@@ -9,7 +9,7 @@ import torch
 from stages import TINY, Photo, at
 from tiny import changed
 
-from ourgan.config import SinGANStructureConfig, StructureConfig
+from ourgan.config.structure import SinGANStructureConfig, StructureConfig
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, CheckpointError, TrainingError
 from ourgan.training.scales import ScaleTrainer, train_global_structure

@@ -19,8 +19,8 @@ from ourgan.training import checkpoint
 from ourgan.training.best_weights import Validation
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, TrainingError
 from ourgan.training.finetune import train_super_resolution
+from ourgan.training.losses import VGG16, Trunk
 from ourgan.training.patches import PhotoPatches
-from ourgan.training.perceptual import VGG16, Trunk
 from ourgan.training.super_resolution import SuperResolutionTrainer
 
 Photo = Callable[..., Tensor]

@@ -13,7 +13,8 @@ from tiny import STRUCTURE, changed
 from ourgan import OurGAN
 from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.cli import main
-from ourgan.config import PROFILES, SinGANStructureConfig, load_profile
+from ourgan.config import PROFILES, load_profile
+from ourgan.config.structure import SinGANStructureConfig
 from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.models.singan import SinGAN
 
