@@ -50,7 +50,7 @@ def split_photo(
     return photo[:, :, :cut], photo[:, :, cut:]
 
 
-def holdout_pairs(image: Float[Tensor, "3 h w"], side: int = CROP_SIDE) -> list[Pair]:
+def holdout_pairs(image: Float[Tensor, "3 height width"], side: int = CROP_SIDE) -> list[Pair]:
     """Return LR and HR crops of an image in [0, 1], evenly from top to bottom and from left to right.
 
     Args:

