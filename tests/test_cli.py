@@ -64,6 +64,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {p.name for p in trained.iterdir()} == {
         "README.md", "config.json", "global.safetensors", "log.jsonl", "samples.jpg", "training",
@@ -85,6 +86,7 @@ def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest
     assert "exists already" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", out)
 
 
+@pytest.mark.slow
 def test_a_picture_in_parts_is_the_picture(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +189,7 @@ def test_unwritable_output(trained: Path, profile: Path, capsys: pytest.CaptureF
     assert "/proc" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", "/proc/scene.tif")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "ourgan", "synthesize", str(trained), "--out", str(tmp_path / "s.tif")]
     environment = os.environ | {"OURGAN_WEIGHTS": "package", "OMP_NUM_THREADS": "1"}

@@ -82,6 +82,7 @@ def _marked(case: str) -> object:
     return pytest.param(case, marks=pytest.mark.long) if slow else case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [_marked(case) for case in CASES])
 def test_a_picture_is_what_it_was(case: str) -> None:
     known = json.loads(KNOWN.read_text())

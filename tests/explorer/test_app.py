@@ -149,6 +149,7 @@ def test_the_gallery(person: Person, toy: OurGAN) -> None:
     assert person.explorer.session.scene.resample_from == 2
 
 
+@pytest.mark.slow
 def test_an_edit_by_mouse_and_by_numbers(person: Person, toy: OurGAN, photo: Callable[..., Tensor]) -> None:
     picture = person.find("picture")
     person.explorer.tabs.value = "Edit"
@@ -217,6 +218,7 @@ def test_take_it_with_you(person: Person, toy: OurGAN, tmp_path: Path) -> None:
     assert "there already" in person.explorer.export.message.value
 
 
+@pytest.mark.slow
 def test_a_rendering_is_cancelled(person: Person, tmp_path: Path, until: Until) -> None:
     panel = person.explorer.export
     person.find("size").value = "16k"
@@ -316,6 +318,7 @@ def test_two_explorers_do_not_disturb_each_other(
     assert person.shows(toy, Scene(5))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(person: Person) -> None:
     def interact(count: int, first: int) -> None:
         for number in range(first, first + count):

@@ -56,6 +56,7 @@ def whole_level(source: TileSource, level: int) -> Pixels:
     return pixels
 
 
+@pytest.mark.slow
 def test_levels_are_the_steps_and_halves_of_the_next(model: OurGAN, source: SceneSource) -> None:
     assert source.shapes == [(120 << n, 160 << n) for n in range(7)]
     assert np.array_equal(whole_level(source, 0), to_uint8(model.sample(7)))

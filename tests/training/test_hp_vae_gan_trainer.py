@@ -180,6 +180,7 @@ def test_the_photo_is_shown_at_every_size(photo: Photo) -> None:
         torch.testing.assert_close(made, scaled[None] * 2 - 1)
 
 
+@pytest.mark.slow
 def test_reconstruction_of_a_photo_improves(photo: Photo) -> None:
     config = changed(TINY, channels=16, layers=2, latent_channels=16, iterations=150)
     trainer = ScaleTrainer(photo("sunset"), config, seed=0)
@@ -190,6 +191,7 @@ def test_reconstruction_of_a_photo_improves(photo: Photo) -> None:
     assert end < 0.5 * variance  # better than the mean colour
 
 
+@pytest.mark.slow
 def test_the_generator_moves_to_what_the_critic_likes(photo: Photo) -> None:
     # Against a critic that stands still, with nothing else to please, its score has to rise.
     trainer = at(3, photo, reconstruction_weight=0.0, iterations=(2, 2, 2, 60, 2))

@@ -94,6 +94,7 @@ def test_several_layers_add_up_with_their_weights(photo: Photo, torchvision_vgg:
     assert torchvision_vgg[1].inplace  # as torchvision builds it
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_image_made_and_nothing_else(photo: Photo) -> None:
     loss = PerceptualLoss(PERCEPTUAL_LAYERS)
     made, real = images(photo)

@@ -126,6 +126,7 @@ def compare(run: Path, expected: State) -> None:
     assert log == expected[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "seconds"), MOMENTS)
 def test_killed_at_any_call_the_training_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: dict[str, Any], moment: float, seconds: float
@@ -135,6 +136,7 @@ def test_killed_at_any_call_the_training_ends_with_the_same_bits(
     resume_and_compare(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_and_resumed_in_another_process(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
@@ -146,6 +148,7 @@ def test_killed_again_and_again_and_resumed_in_another_process(
     compare(tmp_path / "run", uninterrupted["state"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["write", "fsync", "replace"])
 def test_killed_while_a_checkpoint_is_written_the_previous_one_stands(
     tmp_path: Path, uninterrupted: dict[str, Any], place: str
@@ -160,6 +163,7 @@ def test_killed_while_a_checkpoint_is_written_the_previous_one_stands(
     resume_and_compare(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint_it_starts_anew(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
@@ -168,6 +172,7 @@ def test_killed_before_the_first_checkpoint_it_starts_anew(
     resume_and_compare(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
 def test_a_signal_stops_after_the_iteration_and_its_checkpoint(
     tmp_path: Path, uninterrupted: dict[str, Any], number: signal.Signals, code: int
@@ -188,6 +193,7 @@ def test_a_signal_stops_after_the_iteration_and_its_checkpoint(
     resume_and_compare(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_the_log_never_holds_more_than_the_checkpoint_after_resuming(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:

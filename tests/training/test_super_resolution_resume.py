@@ -57,6 +57,7 @@ def child(run: Path, call: int, *options: str) -> int:
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_call_it_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: tuple[int, Any], moment: float

@@ -86,6 +86,7 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_steps_are_added_used_and_described(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +127,7 @@ def test_steps_are_added_used_and_described(
     assert json.loads((model / "config.json").read_text())["steps"].keys() == {"2", "3"}
 
 
+@pytest.mark.slow
 def test_interrupted_in_step_2_and_resumed_it_ends_the_same(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_interrupted_in_step_2_and_resumed_it_ends_the_same(
     assert (cut / "sr2.safetensors").read_bytes() == (whole / "sr2.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_pretrained_swinir_is_where_fine_tuning_starts(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +174,7 @@ def test_pretrained_swinir_is_where_fine_tuning_starts(
     assert loaded.step(torch.rand(3, 18, 24), seed=0, step=2, progress=False).shape == (3, 72, 96)
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,6 +248,7 @@ def test_a_models_configuration_cannot_name_a_file_or_another_step(home: Path, t
             OurGAN.from_pretrained(model)
 
 
+@pytest.mark.slow
 def test_weights_of_a_step_that_are_damaged_are_refused(home: Path, tmp_path: Path) -> None:
     model = copied(home, tmp_path)
     assert train(home, model, "--steps", "2") == 0
