@@ -35,7 +35,7 @@ class SuperResolutionConfig:
 
     @property
     def released(self) -> str:
-        """The name or file of the weights that `weights` stands for."""
+        """The name or file of the weights that `weights` means for this backbone."""
         return RELEASED[self.backbone] if self.weights == "auto" else self.weights
 
 

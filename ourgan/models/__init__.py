@@ -1,4 +1,4 @@
-"""Networks only: layers and forward passes, made from plain arguments. No files, no training.
+"""Networks only: layers and forward passes. No files, no training.
 
 They may import `config` and `_core`.
 """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from at_scale import TINY, Photo
 from released import REVISION, tiny_entry, tiny_state
 from safetensors.torch import save
-from stages import TINY, Photo
 from test_super_resolution import trainer
 
 from ourgan import weights

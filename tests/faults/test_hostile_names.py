@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from at_scale import TINY
 from IPython.display import HTML
-from stages import TINY
 
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.model_dir import ModelMetadata, StepMetadata

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from stages import TINY, Photo
+from at_scale import TINY, Photo
 from tiny import changed
 
 from ourgan.config import SuperResolutionConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from stages import Photo, at
+from at_scale import Photo, at
 from test_super_resolution import trainer
 from torch import Tensor, nn
 

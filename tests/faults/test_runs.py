@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stages import TINY, Photo, at
+from at_scale import TINY, Photo, at
 
 from ourgan._core.files import sha256
 from ourgan.config import SuperResolutionConfig

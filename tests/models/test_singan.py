@@ -46,7 +46,7 @@ def at(scale: int, photo: Photo, **changes: object) -> ScaleTrainer:
 
 def weights(trainer: ScaleTrainer) -> dict[str, Tensor]:
     state = checkpoint.add_prefix("generator", trainer.generator.state_dict())
-    state |= checkpoint.add_prefix("critic", trainer.learner.discriminator.state_dict())
+    state |= checkpoint.add_prefix("discriminator", trainer.learner.discriminator.state_dict())
     return {name: tensor.clone() for name, tensor in state.items()}
 
 
@@ -99,16 +99,16 @@ def test_a_scale_adds_to_the_enlarged_image_and_noise_enters_everywhere(photo: P
 
 
 @pytest.mark.parametrize("scale", range(4))
-def test_the_newest_block_and_its_critic_learn_three_times_an_iteration(photo: Photo, scale: int) -> None:
+def test_block_and_discriminator_learn_three_times_an_iteration(photo: Photo, scale: int) -> None:
     trainer = at(scale, photo)
     before = weights(trainer)
     losses = trainer.step().losses
     assert sorted(losses) == ["critic", "penalty", "reconstruction", "score"]
     changed = [name for name, tensor in weights(trainer).items() if not torch.equal(tensor, before[name])]
     block = f"generator.refiners.{scale - 1}." if scale else "generator.decoder."
-    assert {name.startswith((block, "critic.")) for name in changed} == {True}
+    assert {name.startswith((block, "discriminator.")) for name in changed} == {True}
     assert any(name.startswith(block) for name in changed)
-    assert any(name.startswith("critic.") for name in changed)
+    assert any(name.startswith("discriminator.") for name in changed)
     for optimizer in (trainer.learner.optimizer, trainer.learner.optimizer_d):
         assert {int(state["step"]) for state in optimizer.state.values()} == {3}
 
@@ -123,7 +123,7 @@ def test_updates_of_an_iteration_are_configured(photo: Photo) -> None:
     assert steps == [1, 2]
 
 
-def test_every_update_of_the_critic_meets_new_noise_at_every_scale(photo: Photo) -> None:
+def test_every_update_of_the_discriminator_meets_new_noise_at_every_scale(photo: Photo) -> None:
     trainer = at(2, photo)
     normal, drawn = trainer.learner.normal, []
     trainer.learner.normal = lambda scale: drawn.append(scale) or normal(scale)  # type: ignore[func-returns-value]
@@ -134,8 +134,8 @@ def test_every_update_of_the_critic_meets_new_noise_at_every_scale(photo: Photo)
     assert not torch.equal(below, other_below) and not torch.equal(noise, other)
 
 
-def test_the_block_moves_to_what_the_critic_likes(photo: Photo) -> None:
-    # Against a critic that stands still, with nothing else to please, its score has to rise.
+def test_the_block_moves_to_what_the_discriminator_likes(photo: Photo) -> None:
+    # Against a discriminator that stands still, with nothing else to please, its score has to rise.
     trainer = at(1, photo, reconstruction_weight=0.0, iterations=(2, 40, 2, 2))
     trainer.learner.discriminator.eval()  # its spectral norm as well
     trainer.learner.optimizer_d.step = lambda: None
@@ -209,7 +209,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(photo: Photo, tmp_path: P
     code = CHILD.format(at=9, tests=[str(Path(__file__).parents[n]) for n in (0, 1)], **names)
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
-    # Scale 2 is wider than those below, and so is its critic.
+    # Scale 2 is wider than those below, and so is its discriminator.
     position = checkpoint.load(tmp_path / "run" / CHECKPOINT)[1]["position"]
     assert (position["scale"], position["iteration"]) == (2, 3)
     resumable(photo(), tmp_path / "run", resume=True)

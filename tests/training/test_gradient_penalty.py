@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ourgan.config import HPVAEGANConfig
 from ourgan.models.hp_vae_gan import discriminator
-from ourgan.models.pyramid import SLOPE
+from ourgan.models.pyramid import SLOPE, ConvBlock
 from ourgan.training.gradient_penalty import discriminator_step, score_gradient
 
 Photo = Callable[..., Tensor]
@@ -66,7 +66,7 @@ class Literal(nn.Module):
         ]
 
 
-def critic(coordinate: bool = True, padding: str = "zeros", channels: int = 6) -> discriminator:
+def tiny(coordinate: bool = True, padding: str = "zeros", channels: int = 6) -> ConvBlock:
     torch.manual_seed(0)
     return discriminator(
         HPVAEGANConfig(
@@ -112,7 +112,7 @@ def test_every_gradient_equals_that_of_double_backward(
     photo: Photo, width: int, padding: str, reals: int
 ) -> None:
     coordinate = padding != "no coordinate"
-    ours = critic(coordinate, padding if coordinate else "zeros").double()
+    ours = tiny(coordinate, padding if coordinate else "zeros").double()
     oracle = Literal(ours)
     real, fake = pictures(photo, width, reals)
     # A weight of 30 makes the penalty's share of the gradients as large as that of the plain losses.
@@ -132,7 +132,7 @@ def test_every_gradient_equals_that_of_double_backward(
 
 def test_the_penalty_alone_reaches_the_weights(photo: Photo) -> None:
     # With equal pictures the plain losses cancel, up to the rounding.
-    ours = critic().double()
+    ours = tiny().double()
     oracle = Literal(ours)
     real, _ = pictures(photo, 9)
     discriminator_step(ours, real, real.clone(), mix=0.5, penalty_weight=0.1, dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_the_penalty_alone_reaches_the_weights(photo: Photo) -> None:
 
 
 def test_one_real_row_serves_for_a_batch_of_equal_ones(photo: Photo) -> None:
-    one = critic().double()
+    one = tiny().double()
     two = copy.deepcopy(one)
     real, fake = pictures(photo, 9)
     for network, rows in ((one, real), (two, real.expand(2, -1, -1, -1))):
@@ -153,7 +153,7 @@ def test_one_real_row_serves_for_a_batch_of_equal_ones(photo: Photo) -> None:
 
 
 def test_gradients_are_added_to_those_already_there(photo: Photo) -> None:
-    network = critic().double().eval()  # no power iteration between the two
+    network = tiny().double().eval()  # no power iteration between the two
     real, fake = pictures(photo, 9)
     discriminator_step(network, real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
     once = [p.grad.clone() for p in network.parameters()]
@@ -164,8 +164,8 @@ def test_gradients_are_added_to_those_already_there(photo: Photo) -> None:
 def test_the_pictures_are_left_as_they_were(photo: Photo) -> None:
     real, fake = pictures(photo, 9)
     copies = real.clone(), fake.clone()
-    discriminator_step(critic().double(), real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
-    score_gradient(critic().double(), fake, dtype=torch.float64)
+    discriminator_step(tiny().double(), real, fake, mix=0.7, penalty_weight=0.1, dtype=torch.float64)
+    score_gradient(tiny().double(), fake, dtype=torch.float64)
     assert torch.equal(real, copies[0])
     assert torch.equal(fake, copies[1])
 
@@ -173,7 +173,7 @@ def test_the_pictures_are_left_as_they_were(photo: Photo) -> None:
 @pytest.mark.parametrize("width", [1, 2, 3, 9])
 @pytest.mark.parametrize("coordinate", [True, False])
 def test_score_gradient_equals_that_of_autograd(photo: Photo, width: int, coordinate: bool) -> None:
-    ours = critic(coordinate).double()
+    ours = tiny(coordinate).double()
     oracle = Literal(ours)
     _, fake = pictures(photo, width)
     score, gradient = score_gradient(ours, fake, dtype=torch.float64)
@@ -185,7 +185,7 @@ def test_score_gradient_equals_that_of_autograd(photo: Photo, width: int, coordi
 
 
 def test_bfloat16_stays_close_to_float32_on_a_photo(photo: Photo) -> None:
-    exact = critic(channels=64)
+    exact = tiny(channels=64)
     fast = copy.deepcopy(exact)
     real = photo("picos-de-europa")[None, :, 8:40, 8:56] * 2 - 1
     fake = photo("stream")[None, :, 8:40, 8:56] * 2 - 1
@@ -204,7 +204,7 @@ def test_bfloat16_stays_close_to_float32_on_a_photo(photo: Photo) -> None:
 
 
 def test_score_gradient_in_bfloat16_is_as_good_as_that_of_autograd(photo: Photo) -> None:
-    network = critic(channels=64).eval()
+    network = tiny(channels=64).eval()
     fake = photo("stream")[None, :, 8:40, 8:56] * 2 - 1
     leaf = fake.clone().requires_grad_()
     network(leaf.bfloat16()).float().mean().backward(inputs=[leaf])

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from stages import TINY, Photo, at
+from at_scale import TINY, Photo, at
 from tiny import changed
 from torch import Tensor
 
@@ -76,7 +76,7 @@ def test_a_block_is_born_as_a_copy_of_the_one_below(photo: Photo, scale: int) ->
         assert all(torch.equal(newest[name], below[name]) for name in below)
 
 
-def test_entering_a_gan_stage_leaves_the_frozen_encoder_as_it_is(photo: Photo) -> None:
+def test_entering_a_gan_scale_leaves_the_frozen_encoder_as_it_is(photo: Photo) -> None:
     # Its spectral norm would move with every pass in training mode, and with it the latent on resuming.
     trainer = at(2, photo)
     before = {name: tensor.clone() for name, tensor in trainer.generator.encoder.state_dict().items()}
@@ -156,7 +156,7 @@ def test_the_rate_falls_to_a_tenth_over_the_last_share(photo: Photo, share: floa
     assert (trainer.scale, trainer.learner.optimizer.param_groups[0]["lr"]) == (4, pytest.approx(5e-4))
 
 
-def test_flips_show_the_mirrored_photo_to_every_stage(photo: Photo) -> None:
+def test_flips_show_the_mirrored_photo_to_every_scale(photo: Photo) -> None:
     trainer = at(0, photo, horizontal_flip=True, batch_size=2)
     seen = []
     flips = trainer.learner._flips
@@ -191,9 +191,8 @@ def test_reconstruction_of_a_photo_improves(photo: Photo) -> None:
     assert end < 0.5 * variance  # better than the mean colour
 
 
-@pytest.mark.slow
-def test_the_generator_moves_to_what_the_critic_likes(photo: Photo) -> None:
-    # Against a critic that stands still, with nothing else to please, its score has to rise.
+def test_the_generator_moves_to_what_the_discriminator_likes(photo: Photo) -> None:
+    # Against a discriminator that stands still, with nothing else to please, its score has to rise.
     trainer = at(3, photo, reconstruction_weight=0.0, iterations=(2, 2, 2, 60, 2))
     trainer.learner.optimizer_d.step = lambda: None
     scores = [trainer.step().losses["score"] for _ in range(60)]
@@ -216,7 +215,7 @@ def test_a_second_training_of_the_same_seed_is_the_same_and_of_another_is_not(ph
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_every_precision_runs_through_all_stages_to_about_the_same_losses(photo: Photo, dtype: str) -> None:
+def test_every_precision_runs_through_all_scales_to_about_the_same_losses(photo: Photo, dtype: str) -> None:
     losses = {}
     for name in ("float32", dtype):
         trainer = ScaleTrainer(photo(), changed(TINY, dtype=name), seed=0)

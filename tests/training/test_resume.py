@@ -177,7 +177,7 @@ def test_killed_before_the_first_checkpoint_it_starts_anew(
 def test_a_signal_stops_after_the_iteration_and_its_checkpoint(
     tmp_path: Path, uninterrupted: dict[str, Any], number: signal.Signals, code: int
 ) -> None:
-    # Iteration 27 is the second of scale 2, in the middle of a GAN stage; nothing but the signal saves there.
+    # Iteration 27 is the second of scale 2, in the middle of a GAN scale; nothing but the signal saves there.
     command = job(tmp_path, uninterrupted["photo"], wait_at=27)
     pipe = subprocess.PIPE
     with subprocess.Popen(

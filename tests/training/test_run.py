@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stages import TINY, Photo, at
+from at_scale import TINY, Photo, at
 from tiny import changed
 
 from ourgan.config.structure import SinGANStructureConfig, StructureConfig
