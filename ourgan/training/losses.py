@@ -47,15 +47,15 @@ def relativistic_discriminator_loss(real: Float[Tensor, "n 1"], fake: Float[Tens
 
     The result has BasicSR's factor 1/2, and its gradients: each mean is a constant.
     """
-    of_real = _cross_entropy(real - fake.mean().detach(), 1)
-    of_fake = _cross_entropy(fake - real.mean().detach(), 0)
+    of_real = _cross_entropy(real - fake.mean().detach(), 1.0)
+    of_fake = _cross_entropy(fake - real.mean().detach(), 0.0)
     return (of_real + of_fake) / 2
 
 
 def relativistic_generator_loss(real: Float[Tensor, "n 1"], fake: Float[Tensor, "n 1"]) -> Scalar:
     """Return L_G: L_D with the answers exchanged. `real` is a constant; `fake` is not, also in its mean."""
     real = real.detach()
-    return (_cross_entropy(real - fake.mean(), 0) + _cross_entropy(fake - real.mean(), 1)) / 2
+    return (_cross_entropy(real - fake.mean(), 0.0) + _cross_entropy(fake - real.mean(), 1.0)) / 2
 
 
 # SwinIR: the GAN of Goodfellow et al., "Generative adversarial nets" (2014), the generator's loss in the
@@ -63,17 +63,17 @@ def relativistic_generator_loss(real: Float[Tensor, "n 1"], fake: Float[Tensor, 
 #     L_D = -E_r[log s(C(r))] - E_f[log(1 - s(C(f)))],     L_G = -E_f[log s(C(f))].
 
 
-def vanilla_discriminator_loss(real: Float[Tensor, "n 1 h w"], fake: Float[Tensor, "n 1 h w"]) -> Scalar:
+def vanilla_discriminator_loss(real: Float[Tensor, "*logits"], fake: Float[Tensor, "*logits"]) -> Scalar:
     """Return L_D: cross entropy of the logits, a mean over images and pixels, without a factor 1/2."""
-    return _cross_entropy(real, 1) + _cross_entropy(fake, 0)
+    return _cross_entropy(real, 1.0) + _cross_entropy(fake, 0.0)
 
 
 def vanilla_generator_loss(
-    real: Float[Tensor, "n _ h w"],  # noqa: ARG001
-    fake: Float[Tensor, "n 1 h w"],
+    real: Tensor,  # noqa: ARG001
+    fake: Float[Tensor, "*logits"],
 ) -> Scalar:
     """Return L_G, non-saturating; `real` is not used."""
-    return _cross_entropy(fake, 1)
+    return _cross_entropy(fake, 1.0)
 
 
 ADVERSARIAL = {  # of each backbone: losses of generator and discriminator
