@@ -191,6 +191,7 @@ def test_reconstruction_of_a_photo_improves(photo: Photo) -> None:
     assert end < 0.5 * variance  # better than the mean colour
 
 
+@pytest.mark.slow
 def test_the_generator_moves_to_what_the_discriminator_likes(photo: Photo) -> None:
     # Against a discriminator that stands still, with nothing else to please, its score has to rise.
     trainer = at(3, photo, reconstruction_weight=0.0, iterations=(2, 2, 2, 60, 2))
