@@ -19,8 +19,9 @@ from PIL import Image, ImageFilter
 
 from ourgan.projection.kernels import carry_loops, over_rows
 from ourgan.projection.plain_carry import ONE, PARTS
+from ourgan.projection.plain_search import PATCH
 from ourgan.projection.project import Projection
-from ourgan.projection.search import PATCH, Pixels, flat, resized, sources_of
+from ourgan.projection.search import Pixels, flat, resized, sources_of
 
 Array = NDArray[Any]
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -78,8 +79,8 @@ def carry(
     """Return the picture, or a window of it, `factor` times as large as the labels.
 
     Args:
-        photo: uint8 (`factor` * height, `factor` * width, 3) of `pieces.photo_size`, an array or a file mapped
-            into memory; only what the window points to is read (see `windows_needed`).
+        photo: uint8 (`factor` * height, `factor` * width, 3) of `pieces.photo_size`, an array or a file
+            mapped into memory; only what the window points to is read (see `windows_needed`).
         box: (top, left, height, width) in pixels of the large picture; None is all of it.
 
     Returns:

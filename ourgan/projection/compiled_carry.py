@@ -5,6 +5,9 @@ columns) and the source (1: the mirrored photo). Loops that work in place do so 
 board, whose pixels read only the other colour, so that any number of threads gives the same bits.
 """
 
+# numba takes the types from the arguments of a call.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -123,7 +126,7 @@ def relax(first, last, colour, keep, right, below, right_open, below_open, added
 
     Half a step of Gauss and Seidel for sum of open * (added difference - step)^2 + keep * added^2.
     """
-    height, width = added.shape[:2]
+    width = added.shape[1]
     for y in range(first, last):
         for x in range((y + colour) % 2, width, 2):
             east = np.int64(right_open[y, x])
@@ -169,7 +172,7 @@ def gather(first, last, top, left, factor, labels, added, photo, picture):
     number = np.empty((3, 3), np.int64)  # of the label of each cell
     name = np.empty((9, 3), np.int64)
     share, extra = np.empty(9, np.int64), np.empty((9, 3), np.int64)
-    colour = np.empty(3, np.int64)
+    colour, summed = np.empty(3, np.int64), np.empty((3, 3), np.int64)
     for row in range(first, last):
         y = top + row
         spline(y, factor, wy)
@@ -188,8 +191,23 @@ def gather(first, last, top, left, factor, labels, added, photo, picture):
                         name[n, 0], name[n, 1], name[n, 2] = label[0], label[1], label[2]
                         count += 1
                     number[i, j] = n
+            for j in range(3):  # what is added, summed over the rows: all that a pixel within a piece needs
+                for k in range(3):
+                    total = np.int64(0)
+                    for i in range(3):
+                        total += wy[i] * added[rows[i], columns[j], k]
+                    summed[j, k] = total
             for x in range(max(left, cx * factor), min(left + across, (cx + 1) * factor)):
                 spline(x, factor, wx)
+                if count == 1:
+                    v = min(max(y + name[0, 0] * factor, 0), tall - 1)
+                    u = min(max(x + name[0, 1] * factor, 0), wide - 1)
+                    u = 3 * (wide - 1 - u if name[0, 2] == 1 else u)
+                    for k in range(3):
+                        more = (wx[0] * summed[0, k] + wx[1] * summed[1, k] + wx[2] * summed[2, k]) // whole
+                        value = (PARTS * np.int64(photo[v, u + k]) + more + PARTS // 2) // PARTS
+                        picture[row, 3 * (x - left) + k] = min(max(value, 0), 255)
+                    continue
                 for n in range(count):
                     share[n], extra[n, 0], extra[n, 1], extra[n, 2] = 0, 0, 0, 0
                 for i in range(3):
@@ -202,7 +220,7 @@ def gather(first, last, top, left, factor, labels, added, photo, picture):
                 colour[0], colour[1], colour[2] = 0, 0, 0
                 for n in range(count):
                     w = share[n] * 1024 // whole
-                    w = w * w * w >> 14 if count > 1 else np.int64(1)
+                    w = w * w * w >> 14
                     if w == 0:
                         continue
                     v = min(max(y + name[n, 0] * factor, 0), tall - 1)

@@ -6,6 +6,9 @@ and the source of the upper left corner of its match. Every function fills rows 
 output and reads nothing that another row writes, so any number of threads gives the same bits.
 """
 
+# numba takes the types from the arguments of a call.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -20,11 +23,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function at its first call, without the interpreter's lock; the result is kept on disk."""
+    """Compile a function at its first call, to run without the interpreter's lock; kept on disk."""
+    njit: Any = numba.njit
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        result: Function = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no directory can be written: compiled once in each process
-        return numba.njit(nogil=True)(function)
+        result = njit(nogil=True)(function)
+    return result
 
 
 @compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,5 +51,5 @@ def over_rows(loop: Callable[..., None], height: int, *arguments: Any, threads: 
         return
     edges = [height * n // shares for n in range(shares + 1)]
     with ThreadPoolExecutor(shares) as pool:
-        for share in [pool.submit(loop, *edge, *arguments) for edge in zip(edges, edges[1:], strict=False)]:
+        for share in [pool.submit(loop, *edge, *arguments) for edge in itertools.pairwise(edges)]:
             share.result()

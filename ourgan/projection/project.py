@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ourgan.projection.plain_search import PATCH
 from ourgan.projection.search import (
-    PATCH,
     Distance,
     Field,
     Pixels,
@@ -45,7 +45,7 @@ class Schedule:
         seed: of the random search; the scene is the sample's.
     """
 
-    distance: Distance = Distance()
+    distance: Distance = dataclasses.field(default_factory=Distance)
     start: float = 0.4
     passes: int = 4
     sweeps: int = 3
@@ -71,7 +71,7 @@ class Projection:
 def project(
     sample: Pixels,
     photo: Pixels,
-    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    schedule: Schedule = Schedule(),
     *,
     size: tuple[int, int] | None = None,
     threads: int = 1,
@@ -109,7 +109,7 @@ def project(
 def refine(
     projection: Projection,
     photo: Pixels,
-    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    schedule: Schedule = Schedule(),
     *,
     factor: int = 4,
     threads: int = 1,
@@ -154,7 +154,7 @@ def _optimised(
         for again in range(schedule.sweeps):
             if contrasts is not None:
                 fresh = reuse_price(field, contrasts, len(sharp), distance.reuse)
-                # The mean with the last price: what all flee at once would be empty, and sought, the next time.
+                # The mean with the last price: what all flee at once would be sought by all the next time.
                 price = fresh if price is None else (price + fresh) // 2
             field, cost = sweep(
                 query, keys, field, distance, price=price, seed=schedule.seed, threads=threads,

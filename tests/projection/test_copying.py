@@ -1,0 +1,42 @@
+"""The photo, its mirror and a shuffled photo, between which every picture lies."""
+
+import numpy as np
+import pytest
+
+from ourgan.projection.copying import copying, correspondences, measured
+
+
+@pytest.fixture(scope="module")
+def photo(small):
+    return small(size=(128, 192))
+
+
+def test_the_photo_and_its_mirror_are_copies(photo):
+    for picture in (photo, np.ascontiguousarray(photo[:, ::-1])):
+        found = copying(picture, photo)
+        assert found.coherent > 0.99 and found.largest > 0.97
+        assert 1 <= found.use < 1.05 and found.diversity < 0.02
+
+
+def test_shuffled_pixels_are_no_copy(photo):
+    shuffled = np.random.default_rng(0).permutation(photo.reshape(-1, 3)).reshape(photo.shape)
+    found = copying(shuffled, photo)
+    assert found.coherent < 0.1 and found.largest < 0.01
+    assert found.diversity > 0.5 and found.use_99 > 2
+
+
+def test_two_pieces_are_two(photo):
+    halves = np.concatenate([photo[:, 96:], photo[:, :96]], 1)
+    found = copying(halves, photo)
+    assert found.coherent > 0.9 and 0.4 < found.largest < 0.6
+
+
+def test_one_patch_everywhere_is_used_by_all(photo):
+    field = np.zeros((50, 60, 3), np.int16)
+    found = measured(field, (64, 96))
+    assert found.coherent == 0 and found.use == 3000
+
+
+def test_same_bits_without_numba_and_on_two_threads(small, otherwise):
+    query, photo = small("picos-de-europa", (40, 60)), small(size=(40, 60))
+    np.testing.assert_array_equal(otherwise(correspondences, query, photo), correspondences(query, photo))
