@@ -42,7 +42,7 @@ def test_a_mirrored_piece_is_the_mirrored_photos(small):
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_window_is_the_window_of_the_whole(small, pieces, data):
     factor = data.draw(st.sampled_from([1, 2, 4, 5]))
     photo = resized(small(size=(128, 192)), (128 * factor, 192 * factor))
@@ -74,7 +74,7 @@ def test_a_photo_mapped_from_a_file_serves(small, pieces, tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_window_reads_only_what_it_names(small, pieces, data):
     photo = resized(small(size=(128, 192)), (384, 576))
     top, left = data.draw(st.integers(0, 360)), data.draw(st.integers(0, 550))
