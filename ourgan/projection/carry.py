@@ -79,9 +79,12 @@ def carry(
     """Return the picture, or a window of it, `factor` times as large as the labels.
 
     Args:
+        pieces: from `pieces_of`.
         photo: uint8 (`factor` * height, `factor` * width, 3) of `pieces.photo_size`, an array or a file
             mapped into memory; only what the window points to is read (see `windows_needed`).
+        factor: of the size of the labels.
         box: (top, left, height, width) in pixels of the large picture; None is all of it.
+        threads: change the time only.
 
     Returns:
         (height, width, 3) uint8.

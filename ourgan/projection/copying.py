@@ -61,6 +61,7 @@ def copying(picture: Pixels, photo: Pixels, *, seed: int = 0, threads: int = 1) 
         picture: (h, w, 3) uint8 of any size; scaled so that a picture as high as the photo has its height.
         photo: (H, W, 3) uint8.
         seed: of the random search.
+        threads: change the time only.
     """
     keys = (max(PATCH + 1, round(WIDTH * len(photo) / photo.shape[1])), WIDTH)
     query = (keys[0], max(PATCH + 1, round(picture.shape[1] * keys[0] / len(picture))))

@@ -81,6 +81,7 @@ def project(
     Args:
         sample: (h, w, 3) uint8, a picture of step 1 at any width.
         photo: (H, W, 3) uint8, the photo at its own size or any above step 1's.
+        schedule: the sizes, the passes and the distance.
         size: (height, width) of the photo at the sample's scale; None: as high as the sample.
         threads: change the time only.
 

@@ -162,10 +162,13 @@ def sweep(
         query: (h, w, 3).
         sources: from `sources_of`.
         field: (h - 6, w - 6, 3), rows, columns and source of the matches' upper left corners.
+        distance: what a match costs beside its pixels.
         price: from `reuse_price`; None is free.
         steps: how far away neighbours are asked for their matches.
         radii: of the random search about the best match so far.
+        seed: of the random search.
         turn: differs from sweep to sweep, so that the random numbers do.
+        threads: change the time only.
 
     Returns:
         The field and costs (h - 6, w - 6) in 8-bit levels squared, none larger than under the old field.
