@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,22 +20,25 @@ from ourgan.explorer.state.session import FAVOURITES_FILE, Favourites
 from ourgan.pipeline import OurGAN
 
 seeds = st.integers(0, MAX_SEED)
-scenes = st.builds(
-    Scene,
-    seed=seeds,
-    width=st.none() | st.integers(16, 1024),
-    noise_scales=st.lists(st.floats(0, 100), max_size=10).map(tuple),
-    resample_from=st.integers(0, 9),
-    resample_seed=seeds,
-    to_seed=st.none() | seeds,
-    fraction=st.floats(0, 1),
-    edits=st.lists(edits, max_size=3).map(tuple),
+# Not built here: a check of shapes looks at a random element, which hypothesis does not want in a strategy.
+scenes = st.fixed_dictionaries(
+    {
+        "seed": seeds,
+        "width": st.none() | st.integers(16, 1024),
+        "noise_scales": st.lists(st.floats(0, 100), max_size=10).map(tuple),
+        "resample_from": st.integers(0, 9),
+        "resample_seed": seeds,
+        "to_seed": st.none() | seeds,
+        "fraction": st.floats(0, 1),
+        "edits": st.lists(edits, max_size=3).map(tuple),
+    }
 )
 
 
 @settings(deadline=None)
 @given(scenes)
-def test_a_scene_comes_back_from_its_json(scene: Scene) -> None:
+def test_a_scene_comes_back_from_its_json(fields: dict[str, Any]) -> None:
+    scene = Scene(**fields)
     text = scene.to_json()
     assert "\n" not in text
     assert Scene.from_json(text) == scene

@@ -53,10 +53,10 @@ def test_undo_goes_back_step_by_step(toy: OurGAN) -> None:
     assert not session.undo()
     session.change(seed=1)
     session.change(seed=1)  # nothing changes: nothing to undo
-    session.set_width(2)
+    session.set_width(2.0)
     for fraction in (0.2, 0.4, 0.6):  # one slide
         session.move(9, fraction)
-    session.set_noise_scale(1, 3)
+    session.set_noise_scale(1, 3.0)
     assert session.scene == Scene(1, 320, (1.0, 3.0, 1.0), to_seed=9, fraction=0.6)
     seen = []
     while session.undo():
@@ -79,16 +79,16 @@ def test_width_and_noise(toy: OurGAN) -> None:
     session = Session(toy)
     session.set_width(0.5)
     assert session.scene.width == session.width == 80 and session.picture().shape == (3, 120, 80)
-    session.set_width(1)
+    session.set_width(1.0)
     assert session.scene == Scene() and session.width == session.own_width == 160
     for factor in (0.25, 4.5, float("nan")):
         with pytest.raises(SceneError, match="width factor"):
             session.set_width(factor)
     session.set_noise_scale(0, 0.5)
-    session.set_noise_scale(0, 1)
+    session.set_noise_scale(0, 1.0)
     assert session.scene == Scene()  # as trained is as trained, however one came back to it
     with pytest.raises(OurganError, match="noise_scales are"):
-        session.set_noise_scale(0, -1)
+        session.set_noise_scale(0, -1.0)
 
 
 def test_a_wrong_edit_changes_nothing(toy: OurGAN) -> None:
@@ -119,7 +119,7 @@ def test_the_coordinate_is_a_twin_of_the_same_size(toy: OurGAN, twin: OurGAN) ->
 
 def test_pages_of_the_gallery(toy: OurGAN) -> None:
     session = Session(toy)
-    session.set_noise_scale(1, 2)
+    session.set_noise_scale(1, 2.0)
     noise_scales = session.scene.noise_scales
     assert session.page("seeds", 1) == [
         Scene(seed, noise_scales=noise_scales) for seed in range(PAGE, 2 * PAGE)
@@ -127,7 +127,7 @@ def test_pages_of_the_gallery(toy: OurGAN) -> None:
     assert session.page("seeds", -3) == session.page("seeds", 0)
     assert len(session.page("seeds", (2**31 - 1) // PAGE)) == 2**31 % PAGE
     assert session.page("seeds", 2**31) == []
-    session.set_width(2)
+    session.set_width(2.0)
     session.edit(Edit("mirror", (0, 0, 9, 9)))
     like = session.page("like this", 0, scale=2)
     assert {(s.seed, s.resample_from, s.width, s.edits) for s in like} == {(0, 2, None, ())}
