@@ -27,20 +27,21 @@ from torch import Tensor
 from ourgan._core.provenance import device_name
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.bands import band_bytes, upscale_in_bands
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.bands import BandPlan, band_bytes, upscale_in_bands
+from ourgan.upscale.schedule import upscale
+from ourgan.upscale.tiles import TilePlan
 
 NETWORKS: dict[str, Callable[[], RRDBNet | SwinIR]] = {"rrdbnet": RRDBNet, "swinir": SwinIR}
 CHILD = """
 import re, sys, torch
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.bands import upscale_in_bands
+from ourgan.upscale.bands import BandPlan, upscale_in_bands
 name, height, width, band = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
 network = {"rrdbnet": RRDBNet, "swinir": SwinIR}[name]().eval().bfloat16()
 rows = (torch.rand(3, band, width) for _ in range(height // band))
-for part in upscale_in_bands(network, rows, height, width, band=band):
+for part in upscale_in_bands(network, lambda _: rows, BandPlan(height, width, band)):
     pass
 # Not getrusage: its peak begins with that of the process that started this one.
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
@@ -49,7 +50,9 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()
 
 def in_bands(network: RRDBNet | SwinIR, image: Tensor, band: int) -> None:
     """Upscale and throw away."""
-    for _ in upscale_in_bands(network, [image], *image.shape[1:], band=band):
+    for _ in upscale_in_bands(
+        network, lambda _: iter([image]), BandPlan(image.shape[1], image.shape[2], band)
+    ):
         pass
 
 
@@ -74,7 +77,7 @@ def throughput(arguments: argparse.Namespace) -> None:
             overlap += -overlap % multiple
             plan = TilePlan(height, width, 256, 256, overlap, size_multiple=multiple)
             name = f"{next(tiled.parameters()).dtype} tiles, overlap {plan.overlap}".removeprefix("torch.")
-            runs[name] = functools.partial(upscale, tiled, image, plan, progress=False)
+            runs[name] = functools.partial(upscale, tiled, image, plan)
     ceiling = convolution_ceiling(dtype)
     seconds = alternating_medians(runs, arguments.repeats)
     ceiling = max(ceiling, convolution_ceiling(dtype))
@@ -96,7 +99,7 @@ def memory(arguments: argparse.Namespace) -> None:
             height = -(-400 // band) * band  # more than either network reaches: all is full
             command = [sys.executable, "-c", CHILD, arguments.network, *map(str, (height, width, band))]
             peaks.append(int(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
-            predicted.append(band_bytes(network, width, band, torch.bfloat16))
+            predicted.append(band_bytes(network, width, band))
         print(
             f"  bands of {band}, {arguments.memory} wide: measured {(peaks[0] - peaks[1]) / 1e6:.0f} MB, "
             f"predicted {(predicted[0] - predicted[1]) / 1e6:.0f} MB, beside {peaks[1] / 1e6:.0f} MB"

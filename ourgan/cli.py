@@ -179,34 +179,29 @@ def _pretrain(images: str, out: Path, profile: str = "auto", backbone: str = "",
     return 0
 
 
-def _synthesize(model: str, out: Path, **options: Any) -> int:
-    from ourgan.io.canvas import check_output
+def _synthesize(model: str, out: Path, parts: int | None = None, **options: Any) -> int:
     from ourgan.pipeline import OurGAN
+    from ourgan.upscale.parts import Parts
 
-    if "parts" in options:
-        _synthesize_in_parts(model, out, **options)
-    else:
-        for option in ("cluster", "workers"):
-            if option in options:
-                raise OurganError(f"--{option}: only a picture in parts has workers; add --parts 4, or more")
-        # Before the model is read, which takes seconds.
-        check_output(out, **{key: options[key] for key in ("overwrite", "resume") if key in options})
-        OurGAN.from_pretrained(model).synthesize(out=out, **options)
+    workers = {option: options.pop(option) for option in ("cluster", "workers") if option in options}
+    if parts is not None:
+        _check_parts(options)
+        options |= {"method": "stream", "parts": Parts(parts, **workers)}
+    elif workers:
+        raise OurganError(f"--{min(workers)}: only a picture in parts has workers; add --parts 4, or more")
+    OurGAN.from_pretrained(model).synthesize(out=out, **options)
     print(f"{out}: done; preview in {out.with_name(f'{out.stem}.preview.jpg')}")
     return 0
 
 
-def _synthesize_in_parts(model: str, out: Path, *, seed: int = 0, size: str = "4k", **options: Any) -> None:
-    from ourgan.upscale.parts import synthesize_in_parts
-
+def _check_parts(options: dict[str, Any]) -> None:
     for option in ("memory-budget", "overlap", "resume"):
         if option.replace("-", "_") in options:
             raise OurganError(
                 f"--{option} does not go with --parts, which draws in bands and goes on by itself"
             )
-    if options.pop("method", None) == "tile":
+    if options.get("method") == "tile":
         raise OurganError("--method tile does not go with --parts, which draws in bands: leave it out")
-    synthesize_in_parts(model, seed, size, out, **options)
 
 
 def _evaluate(real: Path, samples: list[Path], json_file: Path | None = None) -> int:

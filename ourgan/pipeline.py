@@ -1,77 +1,66 @@
-"""OurGAN: one trained model, from a seed to a picture (Fig. 5)."""
+"""OurGAN: one trained model, from a seed to a picture (Fig. 5). The file to open first.
+
+Step 1, the generator, draws a small scene; steps 2 to 4, the upscaler, each make it four times as large.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import logging
+import functools
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ourgan import hub
+from ourgan._core import provenance
 from ourgan._core.devices import best_device
-from ourgan._core.errors import OurganError, check_choice
-from ourgan.config import SIZES, SuperResolutionConfig
-from ourgan.io.canvas import Canvas, check_output
-from ourgan.io.model_dir import Contents, ModelError, ModelMetadata, StepMetadata, read_model, write_model
-from ourgan.io.pixels import digest, resize, to_uint8
+from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import to_dict
+from ourgan.config import steps_of
+from ourgan.io import model_dir
+from ourgan.io.canvas import open_canvas
+from ourgan.io.pixels import digest, resize
 from ourgan.models.pyramid import GlobalGenerator
-from ourgan.upscale.crop import Box, crop
+from ourgan.upscale.crop import Box, WindowSource
 from ourgan.upscale.noise import scene_noise
-from ourgan.upscale.overlap import measure_margin
-from ourgan.upscale.upscaler import Enlarger, describe, identity
-
-log = logging.getLogger(__name__)
+from ourgan.upscale.parts import Parts, draw_rows
+from ourgan.upscale.upscaler import Upscaler
 
 MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
-SCENES = 4  # of step 2 that are remembered, some 10 MB each
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
-_Key = tuple[int, int | None, str]
 
+@dataclass(frozen=True, eq=False)
+class OurGAN:
+    """A model trained on one photo. It never changes: `using` makes another with other settings.
 
-@dataclasses.dataclass(frozen=True)
-class _Scene:
-    """What windows are cut from: the picture of step 2, (3, 4h, 4w), and what it is known by."""
+    Attributes:
+        generator: step 1, in float32.
+        upscaler: steps 2 to 4, their networks and settings.
+        metadata: where the model is from.
+        steps: how each fine-tuned step got its weights.
+        directory: where the model lies; None for one that is in memory alone.
+    """
 
-    key: _Key
-    enlarged: Tensor
+    generator: GlobalGenerator
+    upscaler: Upscaler = field(default_factory=Upscaler)
+    metadata: model_dir.ModelMetadata = field(default_factory=model_dir.ModelMetadata)
+    steps: Mapping[int, model_dir.StepMetadata] = field(default_factory=dict)
+    directory: Path | None = None
+    _windows: WindowSource = field(default_factory=WindowSource, init=False, repr=False)
 
-
-class OurGAN(Enlarger):
-    """A model trained on one photo: `generator` is step 1, the rest steps 2 to 4 (see `Enlarger`)."""
-
-    def __init__(
-        self,
-        generator: GlobalGenerator,
-        super_resolution: SuperResolutionConfig | None = None,
-        metadata: ModelMetadata | None = None,
-        device: str | torch.device | None = None,
-        steps: dict[int, StepMetadata] | None = None,
-        directory: Path | None = None,
-    ) -> None:
-        super().__init__(
-            super_resolution or SuperResolutionConfig(noise_std=0.0),
-            steps or {},
-            directory,
-            torch.device(device) if device else best_device(),
-            metadata or ModelMetadata(),
-        )
+    def __post_init__(self) -> None:
         # float32: step 1 costs a second, and its samples should not depend on the processor.
-        self.generator = generator.to(self.device, torch.float32).eval().requires_grad_(False)
+        self.generator.to(self.upscaler.device, torch.float32).eval().requires_grad_(False)
         self.generator.compute_dtype = torch.float32
-        self._remembering = threading.Lock()
-        self._scenes: dict[_Key, _Scene] = {}
-        self._contexts: dict[tuple[_Key, str, float], int] = {}
-
-    # -- files ------------------------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(
@@ -83,37 +72,49 @@ class OurGAN(Enlarger):
     ) -> OurGAN:
         """Load a model directory, or "user/repo" from the Hub or its cache.
 
-        `revision`: commit, tag or branch on the Hub. Raises ModelError or HubError in one line when
-        something is missing, wrong or out of reach. A directory of that name here comes first.
+        Args:
+            source: a directory of that name here comes before a repository.
+            revision: commit, tag or branch on the Hub.
+            device: where to compute; None: the GPU if there is one.
+
+        Raises ModelError or HubError in one line when something is missing, wrong or out of reach.
         """
         directory = Path(source)
         if not directory.is_dir():
             if not hub.looks_like_repository(str(source)):
-                raise ModelError(
+                raise model_dir.ModelError(
                     f"{source}: no such model directory; train one with `ourgan train PHOTO --out DIR`"
                 )
             directory = hub.download_model(str(source), revision=revision)
-        held = read_model(directory)
-        return cls(held.generator, held.super_resolution, held.metadata, device, held.steps, directory)
+        generator, settings, metadata, steps = model_dir.read_model(directory)
+        device = torch.device(device) if device else best_device()
+        upscaler = Upscaler(settings, model_dir.fine_tuned_files(directory, steps), device)
+        return cls(generator, upscaler, metadata, steps, directory)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write a model directory: config.json, global.safetensors and the steps' own weights."""
-        contents = Contents(self.generator, self.super_resolution, self.metadata, self.steps)
-        write_model(Path(directory), contents, self.directory)
+        upscaler = self.upscaler
+        model_dir.write_model(
+            Path(directory), self.generator, upscaler.settings, self.metadata, self.steps, upscaler.fine_tuned
+        )
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
-        """Put the model's directory into "user/repo" on the Hub; returns the commit's address.
+        """Put the model's directory into "user/repo" on the Hub; return the commit's address.
 
-        Raises ModelError for a model that lies in no directory, HubError in one line for what the Hub
-        refuses. Needs a login (`hf auth login`).
+        Needs a login (`hf auth login`). Raises ModelError for a model that lies in no directory, HubError in
+        one line for what the Hub refuses.
         """
         if self.directory is None:
-            raise ModelError(
-                "this model lies in no directory: save_pretrained(DIR), then from_pretrained(DIR)"
-            )
+            why = "this model lies in no directory: save_pretrained(DIR), then from_pretrained(DIR)"
+            raise model_dir.ModelError(why)
         return hub.upload_model(self.directory, repository, private=private)
 
-    # -- step 1 -----------------------------------------------------------------------------------
+    def using(self, **changes: Any) -> OurGAN:
+        """Return this model with other settings of steps 2 to 4, such as `dtype="float32"`.
+
+        It shares the generator. `changes`: fields of SuperResolutionConfig, see `Upscaler.using`.
+        """
+        return replace(self, upscaler=self.upscaler.using(**changes))
 
     @torch.no_grad()
     def sample(
@@ -125,44 +126,31 @@ class OurGAN(Enlarger):
         noise_scales: Sequence[float] | None = None,
         inject_at: tuple[int, Tensor] | None = None,
         noise: Callable[[int, int, int, int], Tensor] | None = None,
-    ) -> Tensor:
-        """Draw a scene: (3, h, w) in [0, 1], step 1 only.
-
-        The same seed gives the same picture whatever else is drawn.
+    ) -> Float[Tensor, "3 h w"]:
+        """Draw a scene in [0, 1], step 1 only; a seed gives the same scene whatever else is drawn.
 
         Args:
+            seed: of the noise.
             width: in pixels of step 1; wider than the photo gives a panorama.
             margin: pixels drawn at the left and right beyond the scene and cut off. Zero padding makes the
                 outermost columns look different to the networks from all others, which shows as streaks;
                 None takes an eighth of the photo's width, 0 gives the scene as it was trained.
             noise_scales: factor on the noise of each scale, 1 as trained.
             inject_at: (scale, image): begin at this scale, 1 or above, with `image` (3, h, w) in [0, 1] in
-                place of what the scales below would draw. Its border is continued by reflection into the
-                margin.
+                place of what the scales below would draw. The margin continues it by reflection.
             noise: `noise(scale, channels, h, w)`, standard normal, in place of the seed's.
         """
-        own = self.generator.sizes[-1][1]
-        if width is not None and not 16 <= width <= own * MAX_WIDTH_FACTOR:
-            raise OurganError(
-                f"width {width}: this model draws 16 to {own * MAX_WIDTH_FACTOR} pixels in step 1"
-            )
-        width, margin = width or own, own // MARGIN_SHARE if margin is None else margin
+        height, width = self._scene_size(width)
+        margin = self.generator.sizes[-1][1] // MARGIN_SHARE if margin is None else margin
         if inject_at is not None:
             scale, injected = inject_at
-            injected = resize(injected, (self.generator.sizes[-1][0], width)).to(self.device)
-            padding = (min(margin, width - 1),) * 2 + (0, 0)
-            padded = torch.nn.functional.pad(injected[None], padding, mode="reflect")[0]
+            margin = min(margin, width - 1)
+            injected = resize(injected, (height, width)).to(self.upscaler.device)[None]
+            padded = torch.nn.functional.pad(injected, (margin, margin, 0, 0), mode="reflect")[0]
             inject_at = (scale, padded * 2 - 1)
-            margin = padding[0]
-        image = self.generator.draw(
-            noise or scene_noise(seed, self.device),
-            width=width + 2 * margin,
-            noise_scales=noise_scales,
-            inject_at=inject_at,
-        )
-        return image[0, :, :, margin : margin + width].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
-
-    # -- steps 2 to 4 -----------------------------------------------------------------------------
+        noise, width = noise or scene_noise(seed, self.upscaler.device), width + 2 * margin
+        image = self.generator.draw(noise, width=width, noise_scales=noise_scales, inject_at=inject_at)[0]
+        return image[:, :, margin : width - margin].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
 
     def synthesize(
         self,
@@ -171,67 +159,59 @@ class OurGAN(Enlarger):
         out: str | os.PathLike[str] | None = None,
         *,
         width: int | None = None,
-        image: Tensor | None = None,
+        image: Float[Tensor, "3 h w"] | None = None,
         memory_budget: int | None = None,
         method: str = "auto",
         overlap: int | str | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        parts: Parts | None = None,
         progress: bool = True,
         watch: Callable[[int, int], object] | None = None,
     ) -> NDArray[np.uint8] | Path:
-        """From a seed to a picture: (H, W, 3) uint8; or, with `out` (.tif or .png), to that file, its path.
-
-        With `out` the picture is written as it is made and never in memory as a whole.
+        """Make a picture from a seed: (H, W, 3) uint8; or, with `out`, that file, whose path is returned.
 
         Args:
+            seed: of the scene and of the noise in all steps.
             size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
+            out: a .tif or .png, written as it is made: the picture is never in memory as a whole.
             width: of the scene in pixels of step 1, as in `sample`.
-            image: a picture (3, h, w) in [0, 1] to be enlarged in place of the scene that the seed draws.
+            image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
             memory_budget: bytes that the process (on a GPU: its memory there) may take; when None, the
                 activations of a step take what the model's `tile_memory_mb` says.
-            method: "stream", bands, equal to the whole image; "tile", overlapping subregions as in the
-                paper; "auto": bands, if they fit the budget.
-            overlap: of subregions: LR pixels, "erf" or "tolerance=1"; see `overlap.resolve_overlap`. The
-                largest that a step asks for serves all; None: the model's own setting.
+            method: "stream", bands, equal to the whole image; "tile", as in the paper; "auto": bands, if they
+                fit the budget.
+            overlap: of tiles: LR pixels, "erf" or "tolerance=1", see `overlap.resolve_overlap`; the largest
+                that a step asks for serves all. None: the model's own setting.
             resume: go on with what a killed run has left beside `out`; the pixels are the same.
             overwrite: replace a file that exists.
+            parts: let workers make the rows; what is unfinished beside `out` is continued.
+            progress: show a progress bar.
             watch: called with the rows made so far and all; what it raises ends the work, to be resumed.
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
         """
-        check_choice("size", size, SIZES)
-        if out is not None:
-            check_output(out, overwrite=overwrite, resume=resume)
-        started = time.monotonic()
-        image = self.sample(seed, width=width) if image is None else image.detach().float().cpu()
-        height, width = image.shape[1:]
-        factor = 4 ** SIZES[size]
-        steps = range(2, SIZES[size] + 2)
-        plans = self._plans(steps, height, width, method, memory_budget, self._overlap(overlap, steps, image))
-        if out is None:
-            pixels = np.empty((height * factor, width * factor, 3), np.uint8)
-            row = 0
-            for piece in self._rows(image, plans, seed, 0, progress):
-                pixels[row : row + piece.shape[1]] = to_uint8(piece)
-                row += piece.shape[1]
-                if watch:
-                    watch(row, len(pixels))
-            return pixels
-        record = self.record(seed=seed, size=size, methods=[describe(plan) for plan in plans])
-        made_of = identity(record, image)
-        canvas = Canvas(out, height * factor, width * factor, made_of, resume=resume, overwrite=overwrite)
-        begun = canvas.rows
-        if begun:
-            log.info("%s: going on from row %d of %d", out, begun, canvas.height)
-        if begun < canvas.height:
-            for piece in self._rows(image, plans, seed, begun, progress):
-                canvas.append(to_uint8(piece))
-                if watch:
-                    watch(canvas.rows, canvas.height)
-        seconds = round(time.monotonic() - started, 1)
-        canvas.finish(record | {"seconds": seconds, "rows_from_an_earlier_run": begun})
-        return canvas.path
+        start, steps = time.monotonic(), steps_of(size)
+        # 1. Where the pixels go: what cannot be written is refused before any work.
+        height, wide = (4 ** len(steps) * side for side in self._scene_size(width, image))
+        count = parts.count if parts else None
+        canvas = open_canvas(out, height, wide, resume=resume, overwrite=overwrite, parts=count)
+        # 2. Step 1: the scene.
+        scene = self._scene(seed, width, image)
+        # 3. How steps 2 to 4 are computed within the memory: in bands or in tiles.
+        plans = self.upscaler.plan(scene, steps, method=method, memory_budget=memory_budget, overlap=overlap)
+        # 4. The row to begin with: not the first one if a run that was stopped has left some.
+        decisive = {"seed": seed, **self.upscaler.describe(plans)}
+        first = canvas.begin(decisive | {"step 1": digest(scene)})
+        # 5. Steps 2 to 4, chained row by row.
+        rows = draw_rows(self.upscaler, scene, seed, first, plans, parts, canvas.directory, progress)
+        for pixels in rows:
+            canvas.append(pixels)
+            if watch:
+                watch(canvas.rows, height)
+        # 6. The file, its pyramid, its preview and its record.
+        decisive |= {"seconds": round(time.monotonic() - start, 1), "rows_from_an_earlier_run": first}
+        return canvas.finish(self._record(size=size, parts=count or 1, **decisive))
 
     def crop(
         self,
@@ -240,50 +220,31 @@ class OurGAN(Enlarger):
         box: Box = (0, 0, 512, 512),
         *,
         width: int | None = None,
-        image: Tensor | None = None,
+        image: Float[Tensor, "3 h w"] | None = None,
         tolerance: float = 1.0,
-    ) -> Tensor:
-        """Pixels of the picture that `synthesize` makes, without the rest of it: (3, h, w) in [0, 1].
+    ) -> Float[Tensor, "3 h w"]:
+        """Return pixels of the picture that `synthesize` makes, in [0, 1], without the rest of it.
 
-        Steps 1 and 2 are computed whole, once for each of the last few scenes, later ones for the window
-        and its surroundings alone.
-
-        Args:
-            box: (x, y, w, h), pixels of the picture.
-            image: as in `synthesize`.
-            tolerance: about the largest difference from the whole picture that each step may bring through
-                what it does not see, in 8-bit levels, in float32 (in bfloat16 rounding adds its own). How
-                many pixels of context that takes is estimated at two places of the scene, the first time
-                it is asked for; elsewhere up to 1.5 times the tolerance was seen. 0 takes all that the
-                networks reach. Steps add up, and in bfloat16 sharp edges may differ by tens of levels.
-
-        Raises OurganError for an unknown size, CropError for a window that is not within the picture.
+        `box`: (x, y, w, h), pixels of the picture; `tolerance`: how much each step may differ from the whole
+        picture, see `WindowSource.crop`; the others are those of `synthesize`. Raises OurganError for an
+        unknown size, CropError for a window that is not within the picture.
         """
-        check_choice("size", size, SIZES)
-        with self._remembering:  # a deep zoom asks from a thread of its own
-            scene = self._scene(seed, width, image)
-            steps = []
-            for step in range(3, SIZES[size] + 2):
-                network, found = self.network(step)
-                key = (scene.key, found.sha256, tolerance)
-                if key not in self._contexts:
-                    self._contexts[key] = measure_margin(
-                        network, scene.enlarged, tolerance, sha256=found.sha256
-                    )
-                steps.append((self._step(step), self._contexts[key]))
-        return crop(scene.enlarged, seed, steps, box)
+        key = (seed, width, None if image is None else digest(image))
+        scene = functools.partial(self._scene, seed, width, image)
+        return self._windows.crop(self.upscaler, key, scene, seed, steps_of(size), box, tolerance)
 
-    def _scene(self, seed: int, width: int | None, image: Tensor | None = None) -> _Scene:
-        """A scene with its picture of step 2; the last few are remembered."""
-        given = "" if image is None else digest(image)
-        key = (seed, width, given)
-        scene = self._scenes.pop(key, None)
-        if scene is None:
-            image = self.sample(seed, width=width) if image is None else image.detach().float().cpu()
-            scene = _Scene(key, self.step(image, seed, 2, method="stream", progress=False))
-        self._scenes[key] = scene
-        if len(self._scenes) > SCENES:
-            gone = next(iter(self._scenes))  # the one not asked for longest
-            del self._scenes[gone]
-            self._contexts = {k: v for k, v in self._contexts.items() if k[0] != gone}
-        return scene
+    def _scene(self, seed: int, width: int | None, image: Tensor | None) -> Tensor:
+        return self.sample(seed, width=width) if image is None else image.detach().float().cpu()
+
+    def _scene_size(self, width: int | None, image: Tensor | None = None) -> tuple[int, int]:
+        if image is not None:
+            return image.shape[1], image.shape[2]
+        height, own = self.generator.sizes[-1]
+        most = own * MAX_WIDTH_FACTOR
+        if width is not None and not 16 <= width <= most:
+            raise OurganError(f"width {width}: this model draws 16 to {most} pixels in step 1")
+        return height, width or own
+
+    def _record(self, **what: Any) -> dict[str, Any]:
+        device, model = str(self.upscaler.device), to_dict(self.metadata)
+        return provenance.record(device=device, model=model, **what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from ourgan.io import canvas, tiff
 from ourgan.io.model_dir import ModelError, ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training.scales import ScaleTrainer
-from ourgan.upscale.schedule import Step, bytes_in_bands
-from ourgan.upscale.upscaler import PROCESS_BYTES
+from ourgan.upscale.schedule import bytes_in_bands
+from ourgan.upscale.tiles import TilePlan
+from ourgan.upscale.upscaler import PROCESS_BYTES, Upscaler
 
 TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=8, layers=1, latent_channels=8,
@@ -38,12 +40,20 @@ def model(photo: Callable[..., Tensor]) -> OurGAN:
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")
-    return OurGAN(trainer.generator, settings, ModelMetadata(photo="a photo.jpg", seed=3), "cpu")
+    upscaler = Upscaler(settings, device=torch.device("cpu"))
+    return OurGAN(trainer.generator, upscaler, ModelMetadata(photo="a photo.jpg", seed=3))
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURGAN_WEIGHTS", "package")
+
+
+def columns(model: OurGAN, memory_budget: int | None = None) -> int:
+    """Columns of tiles of step 2."""
+    [plan] = model.upscaler.plan(torch.rand(3, 18, 24), [2], method="tile", memory_budget=memory_budget)
+    assert isinstance(plan.layout, TilePlan)
+    return plan.layout.columns
 
 
 def test_sample_depends_on_the_seed_alone(model: OurGAN) -> None:
@@ -65,7 +75,7 @@ def test_saved_and_loaded_it_draws_the_same(model: OurGAN, tmp_path: Path) -> No
     assert (again.sample(5) - model.sample(5)).abs().max() < 2 / 255
     again.save_pretrained(tmp_path / "again")
     assert torch.equal(OurGAN.from_pretrained(tmp_path / "again", device="cpu").sample(5), again.sample(5))
-    assert again.metadata == model.metadata and again.super_resolution == model.super_resolution
+    assert again.metadata == model.metadata and again.upscaler.settings == model.upscaler.settings
     assert again.generator.noise_amplitudes == model.generator.noise_amplitudes
 
 
@@ -100,7 +110,7 @@ def test_what_was_begun_goes_on_to_the_same_pixels(
 
     for method in ("stream", "tile"):
         path = tmp_path / f"{method}.tif"
-        steps = [Step(step, model.network(step)[0], 0) for step in (2, 3)]
+        steps = [model.upscaler.step(number) for number in (2, 3)]
         needed = bytes_in_bands(steps, 24, 8) if method == "stream" else 900 * 16 * 50 * 40
         options: dict[str, Any] = {"method": method, "memory_budget": PROCESS_BYTES["cpu"] + needed}
         drawn.clear()
@@ -125,7 +135,7 @@ def test_what_was_begun_goes_on_to_the_same_pixels(
 def test_the_steps_enlarge_what_they_are_given(model: OurGAN, photo: Callable[..., Tensor]) -> None:
     # Averaged back to its size, the enlarged photo is the photo: right way up, right place, right colours.
     image = photo(width=24)
-    large = model.step(model.step(image, 5, 2, progress=False), 5, 3, progress=False)
+    large = model.upscaler.upscale(image, 5, (2, 3), method="tile")
     assert large.shape == (3, 16 * image.shape[1], 16 * 24)
     back = large.unfold(1, 16, 16).unfold(2, 16, 16).mean((3, 4))
     others = [image.flip(1), image.flip(2), image.flip(0), image.roll(2, 2)]
@@ -134,8 +144,8 @@ def test_the_steps_enlarge_what_they_are_given(model: OurGAN, photo: Callable[..
 
 def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -> None:
     image = model.sample(5)
-    whole, streamed = (model.step(image, 5, 2, method=m, progress=False) for m in ("tile", "stream"))
-    assert model.plan(18, 24).rows == model.plan(18, 24).columns == 1  # one subregion: the whole image
+    whole, streamed = (model.upscaler.upscale(image, 5, [2], method=m) for m in ("tile", "stream"))
+    assert columns(model) == 1  # one tile: the whole image
     torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
     with pytest.raises(OurganError, match="method 'strips': use one of auto, stream, tile"):
         model.synthesize(5, "1k", method="strips")
@@ -143,11 +153,11 @@ def test_bands_make_the_whole_picture_and_write_the_same_pixels(model: OurGAN) -
 
 def test_tiles_do_not_change_the_noise_they_see(model: OurGAN) -> None:
     image = model.sample(5)
-    whole = model.step(image, 5, 2, progress=False)
+    whole = model.upscaler.upscale(image, 5, [2], method="tile")
     needed = PROCESS_BYTES["cpu"] + 900 * 16 * 18 * 20  # bytes for a subregion smaller than the image
-    assert model.plan(18, 24, needed).columns > 1
-    tiled = model.step(image, 5, 2, memory_budget=needed, progress=False)
-    other = model.step(image, 6, 2, progress=False)
+    assert columns(model, needed) > 1
+    tiled = model.upscaler.upscale(image, 5, [2], method="tile", memory_budget=needed)
+    other = model.upscaler.upscale(image, 6, [2], method="tile")
     assert (tiled - whole).abs().mean() < (other - whole).abs().mean()
 
 
@@ -195,6 +205,21 @@ def test_a_window_is_the_same_pixels_without_the_rest(model: OurGAN) -> None:
     window = model.crop(5, "4k", (200, 100, 50, 30), tolerance=0)
     expected = torch.from_numpy(whole[100:130, 200:250].copy()).permute(2, 0, 1) / 255
     assert (window - expected).abs().max() < 0.51 / 255
-    assert torch.equal(model.crop(5, "1k", (0, 0, 96, 72)), model._scene(5, None).enlarged)
+    scene = model.upscaler.upscale(model.sample(5), 5, [2], method="stream")
+    assert torch.equal(model.crop(5, "1k", (0, 0, 96, 72)), scene)
     with pytest.raises(OurganError, match="not within the picture, 384x288"):
         model.crop(5, "4k", (380, 0, 5, 5))
+
+
+def test_other_settings_are_another_model_with_the_same_generator(model: OurGAN) -> None:
+    model.upscaler.network(2)  # in use from now on
+    for change in ({"backbone": "swinir"}, {"dtype": "bfloat16"}):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            model.upscaler = model.upscaler.using(**change)  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.upscaler.settings.dtype = "bfloat16"  # type: ignore[misc]
+    other = model.using(dtype="bfloat16", overlap=16)
+    assert other.generator is model.generator and other.metadata == model.metadata
+    assert other.upscaler.step(2).dtype == torch.bfloat16 != model.upscaler.step(2).dtype
+    assert other.upscaler.settings.overlap == 16 != model.upscaler.settings.overlap
+    assert torch.equal(other.sample(5), model.sample(5))

@@ -13,6 +13,7 @@ from ourgan.config import SuperResolutionConfig
 from ourgan.pipeline import OurGAN
 from ourgan.training.scales import ScaleTrainer
 from ourgan.upscale.noise import scene_noise
+from ourgan.upscale.upscaler import Upscaler
 
 TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=2, channels=8, layers=1, latent_channels=8,
@@ -26,7 +27,7 @@ def model(photo) -> OurGAN:
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, overlap=8, dtype="float32")
-    return OurGAN(trainer.generator, settings, device="cpu")
+    return OurGAN(trainer.generator, Upscaler(settings, device=torch.device("cpu")))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ hold everywhere. `python tests/test_unchanged.py` adds what this machine makes, 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -38,9 +37,7 @@ def processor() -> str:
 
 def float32(name: str) -> OurGAN:
     """A shipped model whose steps 2 and on are computed in float32, the same wherever they run."""
-    model = OurGAN.from_pretrained(MODELS / name, device="cpu")
-    model.super_resolution = dataclasses.replace(model.super_resolution, dtype="float32")
-    return model
+    return OurGAN.from_pretrained(MODELS / name, device="cpu").using(dtype="float32")
 
 
 def _cases() -> dict[str, Callable[[], Tensor]]:

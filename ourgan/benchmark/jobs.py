@@ -19,17 +19,16 @@ from filelock import FileLock
 from torch import Tensor
 
 from ourgan._core import files
-from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import from_dict
-from ourgan.config import SIZES, SuperResolutionConfig, load_profile
-from ourgan.io.model_dir import ModelMetadata, read_model
+from ourgan.config import SuperResolutionConfig, load_profile, steps_of
+from ourgan.io.model_dir import fine_tuned_files, read_model
 from ourgan.io.pixels import write_image
 from ourgan.io.read import read_image
 from ourgan.metrics.registry import find_metric
 from ourgan.pipeline import OurGAN
 from ourgan.training.train import train as train_model
-from ourgan.upscale.upscaler import Enlarger
+from ourgan.upscale.upscaler import Upscaler
 
 TRAINED = "trained.json"  # the last file of a training that is complete
 
@@ -93,9 +92,7 @@ def fine_tune(
     with _alone(out) as done:
         if not done:
             if not (Path(out) / "config.json").exists():
-                copy = OurGAN.from_pretrained(model)
-                copy.steps = {}
-                copy.save_pretrained(out)
+                dataclasses.replace(OurGAN.from_pretrained(model), steps={}).save_pretrained(out)
             settings = load_profile(profile)
             options: dict[str, Any] = {"steps": steps, "backbone": backbone}
             train_model(Path(photo), Path(out), settings, seed=seed, resume=True, **options)
@@ -117,10 +114,8 @@ def draw(
     `fine_tuned`: the model directory whose own weights of these steps are used, "" for released ones.
     """
     image = OurGAN.from_pretrained(model).sample(seed, width=width) if model else read_image(picture)
-    steps = _enlarger(fine_tuned, json.dumps(super_resolution))
-    for step in range(2, SIZES[size] + 2):
-        image = steps.step(image, seed, step, method="auto", progress=False)
-    write_image(out, image)
+    upscaler = _upscaler(fine_tuned, json.dumps(super_resolution))
+    write_image(out, upscaler.upscale(image, seed, steps_of(size)))
 
 
 def measure_picture(photo: str, picture: str, results: Sequence[dict[str, Any]]) -> None:
@@ -152,11 +147,11 @@ def _alone(out: str) -> Iterator[bool]:
 
 
 @functools.lru_cache(maxsize=1)
-def _enlarger(directory: str, super_resolution: str) -> Enlarger:
+def _upscaler(directory: str, super_resolution: str) -> Upscaler:
     """Return what upscales; kept for the next picture, since most have the same."""
     settings = from_dict(SuperResolutionConfig, json.loads(super_resolution), "the job")
-    steps = read_model(Path(directory)).steps if directory else {}
-    return Enlarger(settings, steps, Path(directory) if directory else None, best_device(), ModelMetadata())
+    steps = read_model(Path(directory))[3] if directory else {}
+    return Upscaler(settings, fine_tuned_files(Path(directory), steps))
 
 
 @functools.lru_cache(maxsize=1)

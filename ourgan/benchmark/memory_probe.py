@@ -161,7 +161,7 @@ def _work(do: str, **job: Any) -> str:
     size = job.pop("size")
     with tempfile.TemporaryDirectory() as directory:
         model.synthesize(0, size, Path(directory) / "scene.tif", progress=False, **job)
-    return f"synthesis, {size}, {model.super_resolution.backbone}"
+    return f"synthesis, {size}, {model.upscaler.settings.backbone}"
 
 
 def _train(photo: str, step: int, profile: str, backbone: str) -> str:

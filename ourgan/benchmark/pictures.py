@@ -16,7 +16,7 @@ from ourgan.benchmark.photo_sets import Photograph
 from ourgan.benchmark.samples import Model, SampleSource
 from ourgan.benchmark.table import Cell
 from ourgan.cluster import Job
-from ourgan.config import SIZES, SuperResolutionConfig
+from ourgan.config import SuperResolutionConfig, steps_of
 from ourgan.io.model_dir import STRUCTURE
 from ourgan.metrics.registry import Metric
 
@@ -72,7 +72,7 @@ def choose_upscaling(size: str, models: Sequence[Model], photo: Photograph, back
         photo: whose pictures are upscaled.
         backbone: "esrgan" or "swinir".
     """
-    steps = range(2, SIZES[size] + 2)
+    steps = steps_of(size)
     own = [
         model
         for model in models

@@ -17,7 +17,7 @@ from ourgan.benchmark.pictures import JOBS, Picture, choose_upscaling, list_meas
 from ourgan.benchmark.samples import MODELS, Model, SampleSource, open_models
 from ourgan.benchmark.table import Cell, Context, write_results
 from ourgan.cluster import Job, run_jobs
-from ourgan.config import SIZES
+from ourgan.config import steps_of
 from ourgan.metrics.registry import METRICS
 
 SEED = 0  # of trainings
@@ -100,7 +100,7 @@ def _trainings(preflight: Preflight) -> list[Job]:
 
 def _fine_tunings(preflight: Preflight) -> list[Job]:
     """Return a job for every photo and backbone whose steps have no weights of their own."""
-    models, steps = _known_models(preflight), list(range(2, SIZES[preflight.plan.size] + 2))
+    models, steps = _known_models(preflight), list(steps_of(preflight.plan.size))
     jobs = []
     for photo in preflight.photos:
         own = [model for model in models if model.metadata.photo_sha256 == photo.sha256]

@@ -71,25 +71,25 @@ def open_model(directory: Path, name: str = "") -> Model:
         ModelError: It cannot be used.
         OurganError: It was trained with the smoke profile.
     """
-    contents = read_model(directory)
-    if contents.metadata.profile.split(",")[0].strip() == SMOKE:
+    generator, settings, metadata, steps = read_model(directory)
+    if metadata.profile.split(",")[0].strip() == SMOKE:
         raise OurganError(
             f"{directory}: trained with the smoke profile, whose numbers are no results; leave it out, or "
             "train it with --profile cpu"
         )
-    config = contents.generator.config
+    config = generator.config
     drawn_by = [
         to_dict(config),
-        contents.generator.aspect_ratio,
-        contents.generator.noise_amplitudes,
+        generator.aspect_ratio,
+        generator.noise_amplitudes,
         files.sha256(directory / STRUCTURE),
     ]
     return Model(
         directory=directory.resolve(),
         generator=name or config.generator,
-        metadata=contents.metadata,
-        super_resolution=contents.super_resolution,
-        steps=tuple(sorted(contents.steps)),
+        metadata=metadata,
+        super_resolution=settings,
+        steps=tuple(sorted(steps)),
         key=hash_inputs(drawn_by),
     )
 

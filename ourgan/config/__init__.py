@@ -12,6 +12,7 @@ from ourgan.config.super_resolution import (
     SuperResolutionConfig,
     SuperResolutionTraining,
     SwinIRTraining,
+    steps_of,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "SwinIRTraining",
     "load_profile",
     "resolve_profile",
+    "steps_of",
 ]

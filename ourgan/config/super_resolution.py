@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ourgan._core.errors import check_choice
 from ourgan._core.strict_toml import ConfigError, at_least, one_of
 
 BACKBONES = ("esrgan", "swinir")
@@ -11,6 +12,12 @@ SIZES = {"1k": 1, "4k": 2, "16k": 3}  # of a picture: how many steps of x4 follo
 METHODS = ("auto", "stream", "tile")  # of upscaling
 PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
 RELEASED = {"esrgan": "realesrgan-x4plus", "swinir": "swinir-m-x4-real"}
+
+
+def steps_of(size: str) -> range:
+    """Return the paper's numbers of the steps that make a picture of `size`; OurganError for another size."""
+    check_choice("size", size, SIZES)
+    return range(2, SIZES[size] + 2)
 
 
 @dataclasses.dataclass(frozen=True)

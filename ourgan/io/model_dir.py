@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ourgan import weights
 from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
@@ -25,8 +26,8 @@ from ourgan.models.singan import SinGAN
 
 FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
 STRUCTURE = "global.safetensors"  # the weights of step 1
-_NOT_A_TABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 ELONGATED = 64  # no photo of step 1 has sides so unlike
+_NOT_A_TABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class ModelError(OurganError):
@@ -52,7 +53,7 @@ class StepMetadata:
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
-    """What config.json says beside the networks' sizes: where the model is from."""
+    """Where a model is from: its photo and its training."""
 
     photo: str = ""
     photo_sha256: str = ""
@@ -66,62 +67,85 @@ class ModelMetadata:
     training: StructureTraining = dataclasses.field(default_factory=HPVAEGANTraining)
 
 
-@dataclasses.dataclass
-class Contents:
-    """What a model directory holds. `steps`: how each step with weights of its own got them."""
-
-    generator: GlobalGenerator
-    super_resolution: SuperResolutionConfig
-    metadata: ModelMetadata
-    steps: dict[int, StepMetadata]
+Contents = tuple[GlobalGenerator, SuperResolutionConfig, ModelMetadata, dict[int, StepMetadata]]
+"""Step 1; settings of steps 2 to 4; where the model is from; how each fine-tuned step got its weights."""
 
 
 def fine_tuned_file(step: int) -> str:
-    """Name of a step's weights in a model directory."""
+    """Return the name of a step's weights in a model directory."""
     return f"sr{step}.safetensors"
 
 
+def fine_tuned_files(directory: Path, steps: Iterable[int]) -> dict[int, Path]:
+    """Return where the weights of fine-tuned steps lie in a model directory."""
+    return {step: directory / fine_tuned_file(step) for step in steps}
+
+
 def read_model(directory: Path) -> Contents:
-    """Read a model directory; raises ModelError in one line when something in it is missing or wrong."""
+    """Read a model directory.
+
+    Returns:
+        Step 1 in float32 on the CPU; the settings of steps 2 to 4; where the model is from; and for each
+        fine-tuned step how it got its weights, which are there.
+
+    Raises:
+        ModelError: in one line, when something in the directory is missing or wrong.
+    """
     path = directory / "config.json"
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        with torch.device("meta"):  # names and shapes, without memory
-            _check_size(_contents(table, path).generator, directory / STRUCTURE)
-        contents = _contents(table, path)
+        generator, settings, metadata, steps = _parse(table, path)
     except FileNotFoundError:
         raise ModelError(
             f"{path}: missing; the directory is no model, or its training has not ended"
         ) from None
     except (OSError, *_NOT_A_TABLE) as error:
         raise ModelError(f"{path}: not a model's configuration ({type(error).__name__}: {error})") from None
-    _load_state(contents.generator, directory / STRUCTURE)
-    for step in contents.steps:
-        if not (own := directory / fine_tuned_file(step)).is_file():
+    _check_size(generator, directory / STRUCTURE)
+    generator.to_empty(device="cpu")
+    _load_state(generator, directory / STRUCTURE)
+    for own in fine_tuned_files(directory, steps).values():
+        if not own.is_file():
             raise ModelError(f"{own}: missing; copy the whole model directory")
-    return contents
+    return generator, settings, metadata, steps
 
 
-def write_model(directory: Path, contents: Contents, source: Path | None) -> None:
-    """Write a model directory, each file whole or not at all; config.json, which promises the others, last.
+def write_model(
+    directory: Path,
+    generator: GlobalGenerator,
+    settings: SuperResolutionConfig,
+    metadata: ModelMetadata,
+    steps: Mapping[int, StepMetadata],
+    fine_tuned: Mapping[int, Path],
+) -> None:
+    """Write a model directory, each file whole or absent; config.json, which promises the others, last.
 
     Weights of step 1 are stored in float16, whose rounding is eight times finer than that of the bfloat16
-    they were trained with. Those of later steps are copied from the directory `source`.
+    they were trained with.
+
+    Args:
+        directory: made if it is missing.
+        generator: step 1.
+        settings: of steps 2 to 4.
+        metadata: where the model is from.
+        steps: how each fine-tuned step got its weights.
+        fine_tuned: the file of each, which is copied unless it lies there already.
+
+    Raises:
+        ModelError: for a step without its file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for step in contents.steps:
-        if source is None:
+    for step, target in fine_tuned_files(directory, steps).items():
+        if step not in fine_tuned:
             raise ModelError(f"step {step} has facts, and no directory with its weights")
-        own, target = source / fine_tuned_file(step), directory / fine_tuned_file(step)
-        if own.resolve() != target.resolve():
+        if fine_tuned[step].resolve() != target.resolve():
             with files.atomic_path(target) as temporary:
-                shutil.copyfile(own, temporary)
-    generator = contents.generator
+                shutil.copyfile(fine_tuned[step], temporary)
     state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
     with files.atomic_path(directory / STRUCTURE) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
-    metadata = to_dict(contents.metadata)
-    training = metadata.pop("training")
+    facts = to_dict(metadata)
+    training = facts.pop("training")
     table = {
         "format": 2 if isinstance(generator, SinGAN) else 1,
         "generator": generator.config.generator,
@@ -129,38 +153,42 @@ def write_model(directory: Path, contents: Contents, source: Path | None) -> Non
         "aspect_ratio": generator.aspect_ratio,
         "noise_amplitudes": generator.noise_amplitudes,
         "global_structure": to_dict(generator.config) | training,
-        "super_resolution": to_dict(contents.super_resolution),
-        "facts": metadata,
-        "steps": {str(step): to_dict(facts) for step, facts in sorted(contents.steps.items())},
+        "super_resolution": to_dict(settings),
+        "facts": facts,
+        "steps": {str(step): to_dict(entry) for step, entry in sorted(steps.items())},
     }
     files.write_json(directory / "config.json", table)
 
 
-def _contents(table: dict[str, Any], path: Path) -> Contents:
+def _parse(table: dict[str, Any], path: Path) -> Contents:
+    """Read what config.json says; the generator on the meta device: names and shapes, without memory."""
     if table["format"] not in FORMATS:
         raise ModelError(f"{path}: format {table['format']}, this version reads 1 and 2; update ourgan")
-    super_resolution = from_dict(SuperResolutionConfig, table["super_resolution"], str(path))
-    if super_resolution.weights not in ("auto", *weights.read_registry()):
+    settings = from_dict(SuperResolutionConfig, table["super_resolution"], str(path))
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", settings.weights):
         # A file's path there would let a foreign model choose what is read here.
-        raise ModelError(f"{path}: unknown weights '{super_resolution.weights}'; use 'auto' there")
+        raise ModelError(f"{path}: unknown weights '{settings.weights}'; use 'auto' there")
     steps = {
-        int(step): from_dict(StepMetadata, facts, str(path)) for step, facts in table.get("steps", {}).items()
+        int(step): from_dict(StepMetadata, entry, str(path)) for step, entry in table.get("steps", {}).items()
     }
     if not steps.keys() <= {2, 3, 4}:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
-    generator, training = _generator(table, path)
-    amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
-    if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
-        raise ModelError(f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers")
-    for _ in amplitudes[1:]:
-        generator.grow()
+    with torch.device("meta"):
+        generator, training = _generator(table, path)
+        amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
+        if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
+            raise ModelError(
+                f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers"
+            )
+        for _ in amplitudes[1:]:
+            generator.grow()
     generator.noise_amplitudes = amplitudes
     metadata = dataclasses.replace(from_dict(ModelMetadata, table["facts"], str(path)), training=training)
-    return Contents(generator, super_resolution, metadata, steps)
+    return generator, settings, metadata, steps
 
 
 def _generator(table: dict[str, Any], path: Path) -> tuple[GlobalGenerator, StructureTraining]:
-    """The generator that the table is of, without weights, and how it learned; old tables do not name it."""
+    """Make the generator that the table is of, and say how it learned; old tables do not name it."""
     name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
     if not 1 / ELONGATED <= aspect_ratio <= ELONGATED:
         raise ModelError(f"{path}: aspect_ratio {aspect_ratio} is not that of a photo")

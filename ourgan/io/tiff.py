@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from ourgan._core.files import atomic_path
 from ourgan.io.pixels import srgb_profile
 
 Pixels = NDArray[np.uint8]
@@ -28,7 +29,7 @@ _BAND = 128  # rows averaged at a time, so that a level costs little more than i
 
 
 def level_shapes(height: int, width: int) -> list[Shape]:
-    """(height, width) of every level, each half of the one before, down to one tile."""
+    """Return (height, width) of every level, each half of the one before, down to one tile."""
     shapes = [(height, width)]
     while max(shapes[-1]) > TILE:
         shapes.append(((shapes[-1][0] + 1) // 2, (shapes[-1][1] + 1) // 2))
@@ -48,7 +49,7 @@ def half_size(pixels: Pixels) -> Pixels:
 
 
 def encode(strip: Pixels) -> list[bytes]:
-    """A row of tiles, (up to TILE, W, 3), as TIFF holds them: full size, horizontal predictor, deflate."""
+    """Return a row of tiles, (up to TILE, W, 3), as TIFF stores them: full size, predictor, deflate."""
     tiles = []
     for left in range(0, strip.shape[1], TILE):
         tile = strip[:, left : left + TILE]
@@ -59,7 +60,7 @@ def encode(strip: Pixels) -> list[bytes]:
 
 
 def decode(tiles: Sequence[bytes], height: int, width: int) -> Pixels:
-    """The row of tiles that `encode` was given."""
+    """Return the row of tiles, (height, width, 3), of which `encode` made these."""
     strip = np.empty((TILE, len(tiles) * TILE, 3), np.uint8)
     for index, data in enumerate(tiles):
         tile = np.frombuffer(zlib.decompress(data), np.uint8).reshape(TILE, TILE, 3)
@@ -67,8 +68,79 @@ def decode(tiles: Sequence[bytes], height: int, width: int) -> Pixels:
     return strip[:height, :width]
 
 
-def write_tiff(path: Path, shapes: Sequence[Shape], tiles: Callable[[int], Iterator[bytes]]) -> None:
-    """A BigTIFF of tiles with its smaller levels as SubIFDs; `tiles(level)`: encoded, row by row."""
+class Strips:
+    """Rows of tiles of a picture and its levels, a file each in a directory: `levelN-MMMMM.tiles`.
+
+    A file is whole or absent: the lengths of its encoded tiles, eight bytes each, then the tiles.
+
+    Args:
+        directory: of the files.
+        height: of the picture in pixels.
+        width: of the same.
+
+    Attributes:
+        shapes: (height, width) of every level.
+    """
+
+    def __init__(self, directory: Path, height: int, width: int) -> None:
+        self.shapes = level_shapes(height, width)
+        self._directory = directory
+
+    def count(self, level: int) -> int:
+        """Return the number of rows of tiles of a level."""
+        return -(-self.shapes[level][0] // TILE)
+
+    def write(self, level: int, index: int, strip: Pixels) -> None:
+        """Write a row of tiles, (up to TILE, W, 3)."""
+        tiles = encode(strip)
+        with atomic_path(self._file(level, index)) as temporary:
+            temporary.write_bytes(struct.pack(f"<{len(tiles)}Q", *map(len, tiles)) + b"".join(tiles))
+
+    def halve(self, level: int) -> None:
+        """Write a level from the one before it."""
+        for index in range(self.count(level)):
+            pair = range(2 * index, min(2 * index + 2, self.count(level - 1)))
+            self.write(level, index, half_size(np.concatenate([self.read(level - 1, n) for n in pair])))
+
+    def finished(self) -> int:
+        """Return how many rows of tiles of the picture are there and whole, from the top without a gap."""
+        for index in range(self.count(0)):
+            try:
+                self.read(0, index)
+            except (OSError, ValueError, struct.error, zlib.error):
+                return index
+        return self.count(0)
+
+    def read(self, level: int, index: int) -> Pixels:
+        """Return the pixels of a row of tiles; one of the errors above if it is not there and whole."""
+        height, width = self.shapes[level]
+        return decode(self._encoded(level, index), min(TILE, height - index * TILE), width)
+
+    def pixels(self, level: int) -> Iterator[Pixels]:
+        """Iterate over the pixels of a level, a row of tiles at a time."""
+        return (self.read(level, index) for index in range(self.count(level)))
+
+    def tiles(self, level: int) -> Iterator[bytes]:
+        """Iterate over the encoded tiles of a level, row by row."""
+        for index in range(self.count(level)):
+            yield from self._encoded(level, index)
+
+    def _file(self, level: int, index: int) -> Path:
+        return self._directory / f"level{level}-{index:05d}.tiles"
+
+    def _encoded(self, level: int, index: int) -> list[bytes]:
+        count, data = -(-self.shapes[level][1] // TILE), self._file(level, index).read_bytes()
+        tiles, start = [], 8 * count
+        for length in struct.unpack_from(f"<{count}Q", data):
+            tiles.append(data[start : start + length])
+            start += length
+        if start != len(data):
+            raise ValueError("a file of another length than its tiles")
+        return tiles
+
+
+def write_tiff(path: Path, strips: Strips) -> None:
+    """Write a BigTIFF of tiles with its smaller levels as SubIFDs."""
     options: dict[str, Any] = {
         "dtype": np.uint8,
         "photometric": "rgb",
@@ -81,17 +153,17 @@ def write_tiff(path: Path, shapes: Sequence[Shape], tiles: Callable[[int], Itera
         "metadata": None,
     }
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
-        for level, shape in enumerate(shapes):
+        for level, shape in enumerate(strips.shapes):
             if level == 0:
-                own: dict[str, Any] = {"subifds": len(shapes) - 1, "software": "ourgan"}
+                own: dict[str, Any] = {"subifds": len(strips.shapes) - 1, "software": "ourgan"}
             else:
                 own = {"subfiletype": tifffile.FILETYPE.REDUCEDIMAGE}
-            tiff.write(tiles(level), shape=(*shape, 3), **own, **options)
+            tiff.write(strips.tiles(level), shape=(*shape, 3), **own, **options)
 
 
-def write_png(path: Path, shape: Shape, strips: Iterator[Pixels]) -> None:
-    """A PNG from rows that arrive in strips (n, W, 3); Pillow would want them all at once."""
-    height, width = shape
+def write_png(path: Path, strips: Strips) -> None:
+    """Write a PNG, a row of tiles at a time; Pillow would want all rows at once."""
+    height, width = strips.shapes[0]
     with path.open("wb") as file:
 
         def chunk(kind: bytes, data: bytes) -> None:
@@ -104,7 +176,7 @@ def write_png(path: Path, shape: Shape, strips: Iterator[Pixels]) -> None:
         per_metre = round(_DPI / 0.0254)
         chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
         deflate = zlib.compressobj(6)
-        for strip in strips:
+        for strip in strips.pixels(0):
             rows = np.empty((len(strip), 1 + 3 * width), np.uint8)
             rows[:, 0] = 1  # filter "Sub": each byte less that of the pixel to the left
             rows[:, 1:] = strip.reshape(len(strip), -1)
@@ -114,9 +186,9 @@ def write_png(path: Path, shape: Shape, strips: Iterator[Pixels]) -> None:
         chunk(b"IEND", b"")
 
 
-def write_preview(path: Path, shapes: Sequence[Shape], strips: Callable[[int], Iterator[Pixels]]) -> None:
-    """A JPEG of at most PREVIEW pixels, from the smallest level that is not smaller than that."""
-    level = max((n for n, shape in enumerate(shapes) if max(shape) >= PREVIEW), default=0)
-    image = Image.fromarray(np.concatenate(list(strips(level))))
+def write_preview(path: Path, strips: Strips) -> None:
+    """Write a JPEG of at most PREVIEW pixels, from the smallest level that is not smaller than that."""
+    level = max((n for n, shape in enumerate(strips.shapes) if max(shape) >= PREVIEW), default=0)
+    image = Image.fromarray(np.concatenate(list(strips.pixels(level))))
     image.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
     image.save(path, format="JPEG", quality=92, icc_profile=srgb_profile(), dpi=(_DPI, _DPI))

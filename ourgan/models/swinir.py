@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from ourgan._core.mirror import mirror_indices
 from ourgan.models.rrdbnet import conv3x3, leaky_relu
 from ourgan.models.window_attention import Geometry, WindowAttention, relative_positions, window_geometry
 
@@ -164,22 +165,13 @@ class AttentionLayer(nn.Module):
         return torch.cat(parts, 1).index_select(1, inverse).view(tokens.shape)
 
 
-def mirror_to_multiple(size: int, multiple: int) -> Int[Tensor, " padded"]:
-    """Return which pixel of an axis stands at each place once it is mirrored at its end up to a multiple.
-
-    It is folded as often as it takes: an image smaller than what is missing is mirrored twice.
-    """
-    period = max(2 * size - 2, 1)
-    place = torch.arange(size + -size % multiple) % period
-    return torch.minimum(place, period - place)
-
-
 def _pad(image: Tensor, window: int) -> Tensor:
     """Mirror `(N, 3, H, W)` about its last row and column up to multiples of the window."""
     for axis in (2, 3):
-        if image.shape[axis] % window:
-            indices = mirror_to_multiple(image.shape[axis], window)
-            image = image.index_select(axis, indices.to(image.device))
+        size = image.shape[axis]
+        if size % window:
+            indices = mirror_indices(size, 0, -size % window, device=image.device)
+            image = image.index_select(axis, indices)
     return image
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
+from ourgan._core.mirror import mirror_indices
 from ourgan.io import pixels
 
 Interpolation = Literal["bilinear", "bicubic", "area"]
@@ -121,12 +122,11 @@ def shrink_size(size: tuple[int, ...], scale: int) -> tuple[int, int]:
 def _mirror(image: Tensor, border: int, *, repeat_edge: bool = False) -> Tensor:
     """Mirror as often as `border` needs, which torch's padding refuses; "cb|abc|ba", or "ba|abc|cb"."""
 
-    def indices(length: int) -> Tensor:
-        period = max(2 * length if repeat_edge else 2 * length - 2, 1)
-        place = torch.arange(-border, length + border, device=image.device) % period
-        return torch.minimum(place, period - (1 if repeat_edge else 0) - place)
-
-    return image[..., indices(image.shape[-2])[:, None], indices(image.shape[-1])]
+    rows, columns = (
+        mirror_indices(length, border, border, repeat_edge=repeat_edge, device=image.device)
+        for length in image.shape[-2:]
+    )
+    return image[..., rows[:, None], columns]
 
 
 def _coverage(inputs: int, outputs: int) -> Tensor:

@@ -104,7 +104,7 @@ def check_model(model: OurGAN, job: TrainingJob) -> None:
             f"{job.photo.path}: not the photo of {job.out}, which learned from {model.metadata.photo} (its "
             f"sha256 is {job.photo.sha256[:12]}..., the model's {model.metadata.photo_sha256[:12]}...)"
         )
-    mine, theirs = job.super_resolution, model.super_resolution
+    mine, theirs = job.super_resolution, model.upscaler.settings
     if model.steps and (mine.backbone, mine.noise_std) != (theirs.backbone, theirs.noise_std):
         raise OurganError(
             f"{job.out} has steps with backbone {theirs.backbone} and noise {theirs.noise_std:g}, which all "

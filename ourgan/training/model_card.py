@@ -109,10 +109,10 @@ def _structure(model: OurGAN) -> str:
 
 def _steps(model: OurGAN) -> str:
     """Return a row of the card for each step with weights of its own."""
-    released = model.super_resolution.released
+    released = model.upscaler.settings.released
     if not model.steps:
         return f"| steps 2 and 3 | released weights `{released}`, not fine-tuned on the photo |"
-    rows = [_step(step, model.super_resolution.backbone, of) for step, of in sorted(model.steps.items())]
+    rows = [_step(step, model.upscaler.settings.backbone, of) for step, of in sorted(model.steps.items())]
     others = [step for step in (2, 3) if step not in model.steps]
     rows += [f"| step {step} | released weights `{released}`, not fine-tuned |" for step in others]
     return "\n".join(rows)
@@ -135,7 +135,7 @@ def _command(model: OurGAN, name: str) -> str:
     metadata, generator = model.metadata, model.generator.config.generator
     options = "" if generator == "ourgan" else f"--generator {generator} "
     options += f"--steps {','.join(map(str, [1, *sorted(model.steps)]))}"
-    options += f" --backbone {model.super_resolution.backbone}" if model.steps else ""
+    options += f" --backbone {model.upscaler.settings.backbone}" if model.steps else ""
     return (
         f"ourgan train {_word(metadata.photo)} --out {_word(name)} --profile {_word(metadata.profile)} "
         f"--seed {metadata.seed} {options}"

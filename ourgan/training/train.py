@@ -16,7 +16,7 @@ from ourgan._core import files, provenance
 from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig, load_profile
-from ourgan.io.model_dir import ModelMetadata, fine_tuned_file
+from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG, read_log
 from ourgan.training.finetune import finetune, photo_of_step, save_network, width_of_step
@@ -36,6 +36,7 @@ from ourgan.training.job import (
 from ourgan.training.model_card import write_model_card
 from ourgan.training.run import training_minutes
 from ourgan.training.scales import train_global_structure
+from ourgan.upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
         model = _train_structure(job)
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
     for step in job.steps[1:] if job.steps[0] == 1 else job.steps:
-        _train_step(model, job, step)
+        model = _train_step(model, job, step)
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
         # Half a gigabyte that nobody needs once the model names the step.
         shutil.rmtree(job.run_of_step(step), ignore_errors=True)
@@ -150,23 +151,22 @@ def _train_structure(job: TrainingJob) -> OurGAN:
         commit=provenance.record()["commit"] or "",
         training=job.structure.training,
     )
-    return OurGAN(generator, _portable(job.super_resolution), metadata, job.device, directory=job.out)
+    upscaler = Upscaler(_portable(job.super_resolution), device=job.device)
+    return OurGAN(generator, upscaler, metadata, directory=job.out)
 
 
-def _train_step(model: OurGAN, job: TrainingJob, step: int) -> None:
-    """Fine-tune one step and add it to the model and its directory."""
+def _train_step(model: OurGAN, job: TrainingJob, step: int) -> OurGAN:
+    """Fine-tune one step; return the model with it, once its weights are in the directory."""
     if step in model.steps:
         if not job.resume:
             raise OurganError(f"{job.out} has a step {step} already: choose another --out, or other --steps")
         log.info("step %d: done already", step)
-        return
-    model.super_resolution = _portable(job.super_resolution)
+        return model
     image, twin = job.photo.image, step - 1
     if twin in model.steps and width_of_step(step, image) == width_of_step(twin, image):
         log.info("step %d learns from the same pixels as step %d: the same weights serve", step, twin)
         files.write_bytes(job.out / fine_tuned_file(step), (job.out / fine_tuned_file(twin)).read_bytes())
-        model.steps[step] = dataclasses.replace(model.steps[twin], minutes=0.0)
-        return
+        return _with_step(model, job, step, dataclasses.replace(model.steps[twin], minutes=0.0))
     if (width := width_of_step(step, image)) < 256 * 4 ** (step - 1):
         log.info(
             "step %d: the photo is %d px wide, less than %d: learning from %d to %d px",
@@ -186,7 +186,13 @@ def _train_step(model: OurGAN, job: TrainingJob, step: int) -> None:
     # The weights first: a config.json that names a step promises its file.
     save_network(network, job.out / fine_tuned_file(step))
     files.write_bytes(job.out / f"sr{step}-{LOG}", (run / LOG).read_bytes())
-    model.steps[step] = metadata
+    return _with_step(model, job, step, metadata)
+
+
+def _with_step(model: OurGAN, job: TrainingJob, step: int, metadata: StepMetadata) -> OurGAN:
+    steps = {**model.steps, step: metadata}
+    upscaler = Upscaler(_portable(job.super_resolution), fine_tuned_files(job.out, steps), job.device)
+    return dataclasses.replace(model, upscaler=upscaler, steps=steps)
 
 
 def _portable(settings: SuperResolutionConfig) -> SuperResolutionConfig:

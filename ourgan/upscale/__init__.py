@@ -8,16 +8,12 @@ from ourgan._core.lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "bands": ["upscale_in_bands"],
-        "noise": ["noise_field"],
-        "receptive_field": [
-            "EffectiveReceptiveField",
-            "TheoreticalReceptiveField",
-            "effective",
-            "mean_field",
-            "theoretical",
-        ],
-        "schedule": ["BYTES_PER_OUTPUT_PIXEL"],
+        "bands": ["BandPlan"],
+        "noise": ["add_noise", "noise_field"],
+        "parts": ["Parts"],
+        "reach": ["TheoreticalReceptiveField", "theoretical"],
+        "receptive_field": ["EffectiveReceptiveField", "effective", "mean_field"],
+        "schedule": ["BYTES_PER_OUTPUT_PIXEL", "upscale"],
         "seams": [
             "SeamDifference",
             "level_difference",
@@ -25,16 +21,7 @@ __getattr__, __dir__, __all__ = lazy(
             "seam_difference",
             "smallest_overlap",
         ],
-        "tiles": [
-            "TilePlan",
-            "add_noise",
-            "choose_tile_plan",
-            "concat",
-            "split",
-            "tile_cost",
-            "trim",
-            "upscale",
-        ],
-        "upscaler": ["starting_network"],
+        "tiles": ["TilePlan", "choose_tile_plan", "concat", "split", "tile_cost", "trim"],
+        "upscaler": ["Upscaler", "starting_network"],
     },
 )

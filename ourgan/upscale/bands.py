@@ -1,248 +1,101 @@
-"""Super-resolution of an image of any height in horizontal bands, equal to that of the whole image.
+"""Upscaling an image of any height in horizontal bands, equal to that of the whole image.
 
-Subregions that overlap compute their overlaps twice, and differ from the whole image unless they overlap by
-all that the network reaches. In bands every layer keeps the few rows that its next band needs instead:
-nothing is computed twice, nothing is cut off, and memory depends on the width alone.
+Tiles that overlap compute their overlaps twice, and differ from the whole image unless they overlap by all
+that the network reaches. In bands every layer keeps the few rows that its next band needs instead: nothing is
+computed twice, nothing is cut off, and memory depends on the width alone.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ourgan._core.errors import OurganError
-from ourgan.models import rrdbnet, swinir
-from ourgan.models.rrdbnet import DenseBlock, ResidualInResidual, RRDBNet
-from ourgan.models.swinir import AttentionLayer, ResidualGroup, SwinIR
-from ourgan.upscale.bands_ops import (
-    Attention,
-    Convolution,
-    Function,
-    Operator,
-    Pointwise,
-    Source,
-    band_geometry,
-    numbers_held,
-)
-from ourgan.upscale.line_buffers import InputBuffer, LineBuffer, MemoryMeter, NearestUpsample, Workspace
-
-# LR rows that the enlarged maps take at a time. They are the largest maps by far, and a convolution over
-# this many of their rows is nearly as fast as one over more (96 % of it).
-TAIL_ROWS = 4
-BANDS = (64, 48, 32, 24, 16, 8)  # heights worth trying, where memory decides
-
-Module = TypeVar("Module", bound=nn.Module)
+from ourgan.upscale.banded_network import BandedNetwork, StreamingError
+from ourgan.upscale.bands_ops import count_numbers
+from ourgan.upscale.line_buffers import RowSource
+from ourgan.upscale.reach import theoretical
 
 
-class StreamingError(OurganError):
-    """LineBuffer that do not make up the image, values that are not finite, or a budget that is too small."""
+@dataclass(frozen=True)
+class BandPlan:
+    """How an image is upscaled in bands.
+
+    Attributes:
+        height: of the low-resolution image, in its pixels.
+        width: of the same.
+        band: LR rows computed at a time, rounded up to whole windows for SwinIR.
+
+    Raises:
+        StreamingError: for a band or an image without rows.
+    """
+
+    height: int
+    width: int
+    band: int = 32
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.band) < 1:
+            raise StreamingError(
+                f"image {self.height}x{self.width} in bands of {self.band} rows: each has to be at least 1"
+            )
 
 
 def upscale_in_bands(
-    network: nn.Module,
-    rows: Iterable[Tensor],
-    height: int,
-    width: int,
-    *,
-    band: int = 32,
-    dtype: torch.dtype | None = None,
-) -> Iterator[Tensor]:
-    """Upscale an image in [0, 1] that arrives in pieces `(3, b, width)`, top to bottom, of any heights.
+    network: nn.Module, source: RowSource, plan: BandPlan, first: int = 0
+) -> Iterator[Float[Tensor, "3 _ rw"]]:
+    """Upscale an image that arrives in pieces, a band at a time: Eq. 5 for the whole image.
 
-    `height`, `width`: of the image, LR pixels; `band`: LR rows computed at a time, rounded up to whole
-    windows for SwinIR; `dtype`: of the computation (default: the network's own). Yields float32 on the CPU,
-    `(3, 4 n, 4 width)`, top to bottom, 4 height rows in all, not clamped: Eq. 5 for the whole image. Raises
-    TypeError for a network that is neither RRDBNet nor SwinIR; StreamingError for a band or an image
-    without rows, if the pieces do not make up the image, or for values that are not finite.
+    Args:
+        network: RRDBNet or SwinIR, on its own device and in its own type.
+        source: gives the rows of the low-resolution image in [0, 1], noise included, from a given one on, in
+            pieces (3, n, W) of any heights.
+        plan: sizes of the image and of a band.
+        first: the row of the upscaled image to begin with.
+
+    Returns:
+        The rows from `first` on, an iterator of pieces (3, n, 4 W), float32 on the CPU and not clamped; bit
+        for bit those of a run from the top.
+
+    Raises:
+        TypeError: for another network.
+        StreamingError: if the pieces do not make up the image, or for values that are not finite.
     """
-    if min(height, width, band) < 1:
-        raise StreamingError(f"image {height}x{width} in bands of {band} rows: each has to be at least 1")
     parameter = next(network.parameters(), torch.empty(0))
-    dtype = dtype or parameter.dtype
-    if isinstance(network, RRDBNet | SwinIR) and dtype != parameter.dtype:
-        network = copy.deepcopy(network).to(dtype)
-    bands = BandedNetwork(network, height, width, band, parameter.device, dtype)
-    return bands.upscale(rows)
+    start = _start(network, plan.band, first) if first else 0
+    height, device, dtype = plan.height - start, parameter.device, parameter.dtype
+    banded = BandedNetwork(network, height, plan.width, plan.band, device, dtype)
+    return _from_row(first - 4 * start, banded.upscale(source(start)))
 
 
-def band_bytes(network: nn.Module, width: int, band: int, dtype: torch.dtype) -> int:
-    """Return the bytes that bands need on a CPU beside the network, for an image of this width."""
-    parameters = list(network.parameters())
-    bands = BandedNetwork(network, 1 << 40, width, band, torch.device("meta"), dtype)
-    copied = sum(p.numel() for p in parameters) if dtype != parameters[0].dtype else 0
-    return (numbers_held(bands.image, bands.trunk, bands.tail) + copied) * dtype.itemsize
+def _start(network: nn.Module, band: int, first: int) -> int:
+    """LR row to begin with, so that the upscaled row `first` comes out as in a run from the top."""
+    # The rows that the network reaches, and one band more: the first band below a border, here a false
+    # one, has another shape than later ones, and another shape may round differently.
+    start = max(0, first // 4 - theoretical(network).reach)
+    return max(0, start - start % band - band)
 
 
-class BandedNetwork:
-    """A network laid out as operators over maps of rows; for one image.
+def _from_row(first: int, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    position = 0
+    for piece in pieces:
+        above = max(0, first - position)
+        position += piece.shape[1]
+        if position > first:
+            yield piece[:, above:]
 
-    `trunk`: operators at the size of the image; `tail`: those on enlarged maps. `meter`: bytes they hold.
+
+def band_bytes(network: nn.Module, width: int, band: int) -> int:
+    """Return the bytes that bands need on a CPU beside the network, for an image of any height.
+
+    Args:
+        network: in the type of the computation.
+        width: of the low-resolution image.
+        band: its rows at a time.
     """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        height: int,
-        width: int,
-        band: int,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        if not isinstance(network, RRDBNet | SwinIR):
-            raise TypeError(f"{type(network).__name__} cannot be computed in bands; RRDBNet and SwinIR can")
-        multiple = network.size_multiple
-        self.height, self.width, self.dtype = height, width, dtype
-        self.band = band + -band % multiple
-        self.meter = MemoryMeter()
-        self.trunk: list[Operator] = []
-        self.tail: list[Operator] = []
-        self._workspace = Workspace(device, dtype, self.meter)
-        self._geometry = functools.lru_cache(maxsize=2)(band_geometry)
-        mean = swinir.RGB_MEAN if isinstance(network, SwinIR) else (0.0, 0.0, 0.0)
-        self._mean = torch.tensor(mean, device=device, dtype=dtype)
-        self.image = InputBuffer(height, width, multiple, self._mean, self.meter)
-        if isinstance(network, RRDBNet):
-            self._enlarge(network, self._rrdbnet(network), rrdbnet.NEGATIVE_SLOPE)
-        else:
-            self._enlarge(network, self._swinir(network), rrdbnet.NEGATIVE_SLOPE)
-        self.output = self.tail[-1].output
-        self._collector = self.output.reader(self.output.lag + -self.output.lag % 4)
-        self._delivered = 0
-
-    def _rrdbnet(self, network: RRDBNet) -> LineBuffer:
-        scale = rrdbnet.RESIDUAL_SCALE
-        activate = functools.partial(F.leaky_relu, negative_slope=rrdbnet.NEGATIVE_SLOPE, inplace=True)
-        trunk = self._convolve([self.image], network.conv_first)
-        for block in _each(network.body, ResidualInResidual):
-            entered = trunk
-            for dense in _each(block, DenseBlock):
-                seen = [trunk]
-                for conv in (dense.conv1, dense.conv2, dense.conv3, dense.conv4):
-                    seen.append(self._convolve(seen, conv, activate))
-                residuals = [(trunk, scale)]
-                if dense is block.rdb3:
-                    residuals.append((entered, scale))
-                trunk = self._convolve(seen, dense.conv5, plus=residuals)
-        features = self._features_again(network.conv_first, trunk)
-        return self._convolve([trunk], network.conv_body, plus=[(features, 1.0)])
-
-    def _swinir(self, network: SwinIR) -> LineBuffer:
-        features = self._convolve([self.image], network.conv_first)
-        tokens = self._map(features, network.patch_embed)
-        for group in _each(network.layers, ResidualGroup):
-            entered = tokens
-            for layer in _each(group.residual_group["blocks"], AttentionLayer):
-                tokens = self._attend(tokens, layer)
-            tokens = self._convolve([tokens], group.conv, plus=[(entered, 1.0)])
-        tokens = self._map(tokens, network.norm)
-        features = self._features_again(network.conv_first, tokens)
-        features = self._convolve([tokens], network.conv_after_body, plus=[(features, 1.0)])
-        conv, activate = network.conv_before_upsample
-        assert isinstance(conv, nn.Conv2d)
-        return self._convolve([features], conv, activate)
-
-    def _features_again(self, conv: nn.Conv2d, trunk: LineBuffer) -> LineBuffer:
-        """The first features once more, for the outermost residual, which needs them when `trunk` is there.
-
-        Keeping them until then would take a fifth of all memory, hundreds of rows of 64 channels or more;
-        the image has 3, and this convolution is a two-thousandth of the work at most.
-        """
-        return self._convolve([self.image], conv, delay=trunk.lag - 1 - self.image.lag)
-
-    def _enlarge(self, network: RRDBNet | SwinIR, features: LineBuffer, slope: float) -> None:
-        activate = functools.partial(F.leaky_relu, negative_slope=slope, inplace=True)
-        for factor, conv in ((2, network.conv_up1), (4, network.conv_up2)):
-            features = self._convolve([NearestUpsample(features)], conv, activate, enlarged=factor)
-        features = self._convolve([features], network.conv_hr, activate, enlarged=4)
-        self._convolve([features], network.conv_last, self._mean.add, enlarged=4)
-
-    def _convolve(
-        self,
-        sources: Sequence[Source],
-        module: nn.Conv2d,
-        then: Function | None = None,
-        plus: Sequence[tuple[LineBuffer, float]] = (),
-        enlarged: int = 0,
-        delay: int = 0,
-    ) -> LineBuffer:
-        limit = enlarged * TAIL_ROWS or self.band
-        operator = Convolution(sources, module, then, plus, limit, self._workspace, delay)
-        (self.tail if enlarged else self.trunk).append(operator)
-        return operator.output
-
-    def _map(self, source: LineBuffer, function: Function) -> LineBuffer:
-        self.trunk.append(Pointwise(source, function, self.band, self._workspace))
-        return self.trunk[-1].output
-
-    def _attend(self, source: LineBuffer, layer: AttentionLayer) -> LineBuffer:
-        self.trunk.append(Attention(source, layer, self._geometry, self.band, self._workspace))
-        return self.trunk[-1].output
-
-    def upscale(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
-        """See `upscale_in_bands`."""
-        for piece in self._pieces(rows):
-            self.image.feed(piece)
-            if self.image.stop % self.band == 0:
-                yield from self._advance()
-        self.image.finish()
-        while self._delivered < self.output.height:
-            yield from self._advance()
-
-    def _pieces(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The same rows, cut where a band ends; checked."""
-        position = 0
-        for piece in rows:
-            last = position + piece.shape[1]
-            if piece.shape != (3, last - position, self.width) or last > self.height:
-                raise StreamingError(
-                    f"rows {position} to {last - 1} are {tuple(piece.shape)}; the image is "
-                    f"(3, {self.height}, {self.width})"
-                )
-            spoilt = (~piece.isfinite()).any(2).any(0).nonzero()
-            if len(spoilt):
-                raise StreamingError(
-                    f"the image has values that are not finite, first in row {position + int(spoilt[0])}"
-                )
-            while piece.shape[1]:
-                part = piece[:, : self.band - position % self.band]
-                yield part
-                piece, position = piece[:, part.shape[1] :], position + part.shape[1]
-        if position < self.height:
-            raise StreamingError(f"only {position} rows came of an image of {self.height}")
-
-    def _advance(self) -> Iterator[Tensor]:
-        """Let the trunk compute a band, then the tail all that follows from it."""
-        _run(self.trunk)
-        while _run(self.tail):
-            first, last = self._delivered, self.output.stop - self.output.stop % 4  # whole LR rows
-            self._delivered = last
-            pixels = self._mean.new_empty(last - first, self.output.width, 3)
-            self.output.fill(pixels, first, last)
-            self.output.release(self._collector, last)
-            image = pixels[: max(0, 4 * self.height - first), : 4 * self.width].permute(2, 0, 1)
-            if not image.isfinite().all():
-                raise StreamingError(
-                    f"rows {first} to {last - 1} of the upscaled image have values that are not finite in "
-                    f"{self.dtype}; try bfloat16 or float32"
-                )
-            if image.numel():
-                yield image.float().cpu().contiguous()
-
-
-@torch.no_grad()
-def _run(operators: Sequence[Operator]) -> bool:
-    """Run each once, in order; whether any could compute something."""
-    return any([operator.run() for operator in operators])
-
-
-def _each(parent: nn.Module, kind: type[Module]) -> Iterator[Module]:
-    """The children of a container, in order, with their type."""
-    for module in parent.children():
-        assert isinstance(module, kind)
-        yield module
+    dtype = next(network.parameters()).dtype
+    banded = BandedNetwork(network, 1 << 40, width, band, torch.device("meta"), dtype)
+    return count_numbers(banded.image, banded.trunk, banded.tail) * dtype.itemsize

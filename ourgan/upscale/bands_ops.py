@@ -34,7 +34,7 @@ class Operator(ABC):
         self.reads = [(source, reach, source.reader(lag + reach)) for source, reach in reads]
 
     def run(self) -> bool:
-        """Compute the rows that have become possible; whether there were any."""
+        """Compute the rows that have become possible; return whether there were any."""
         first, height = self.output.stop, self.output.height
         ready = min(source.stop - reach * (source.stop < height) for source, reach, _ in self.reads)
         last = self.whole(min(ready, first + self.limit))
@@ -46,16 +46,16 @@ class Operator(ABC):
         return True
 
     def whole(self, last: int) -> int:
-        """The last row up to which the output can be computed, given the last that is possible."""
+        """Return the last row up to which the output can be computed, given the last that is possible."""
         return last
 
     @abstractmethod
     def compute(self, first: int, last: int) -> Tensor:
-        """The output rows [first, last), a tensor of their own."""
+        """Return the output rows [first, last), a tensor of their own."""
 
     @abstractmethod
     def working(self) -> tuple[int, int]:
-        """Numbers held while it runs at its limit: in the workspace, and beside it and the output."""
+        """Return the numbers held while it runs at its limit: in the workspace; beside it and the output."""
 
 
 class Convolution(Operator):
@@ -170,8 +170,8 @@ class Attention(Operator):
         return pixels * channels, pixels * (2 * channels + area + places) + group * inside
 
 
-def numbers_held(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:
-    """Numbers held at most, far from the top and the bottom: what is kept between bands, and what one adds.
+def count_numbers(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:
+    """Return the numbers held at most, far from the borders: those kept between bands, and what one adds.
 
     A band's rows of a map are all there from its operator to its last reader; the workspace is as large as
     its largest user; the trunk's last map stays while the tail reads it in several turns.
@@ -195,7 +195,16 @@ def numbers_held(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[Op
 def band_geometry(
     height: int, width: int, window: int, shift: int, device: torch.device, dtype: torch.dtype
 ) -> Geometry:
-    """The windows of a band, shifted along its rows only; `height`: whole windows, or a part of one."""
+    """Return the windows of a band of tokens, shifted along its rows only.
+
+    Args:
+        height: rows of the band: whole windows, or a part of one.
+        width: of the band, whole windows.
+        window: side of a window.
+        shift: by which the windows are moved, 0 or half a window.
+        device: where the indices are needed.
+        dtype: of the mask.
+    """
     tall = window if height % window == 0 else height
     pixels = torch.arange(height * width, device=device).view(height, width)
     order = _partition(pixels.roll(-shift, 1), tall, window)

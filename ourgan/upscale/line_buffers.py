@@ -7,16 +7,24 @@ neither has to move anything.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from ourgan.models.swinir import mirror_to_multiple
+from ourgan._core.mirror import mirror_indices
+
+RowSource = Callable[[int], Iterator[Tensor]]
+"""Rows of an image (3, H, W) from a given one on, in pieces (3, n, W)."""
 
 
 class MemoryMeter:
-    """Bytes that the maps and the workspace of one network hold, now and at most."""
+    """Counts the bytes that the maps and the workspace of one network hold.
+
+    Attributes:
+        in_use: now.
+        peak: at most so far.
+    """
 
     def __init__(self) -> None:
         self.in_use = 0
@@ -49,7 +57,7 @@ class LineBuffer:
         return self
 
     def reader(self, behind: int) -> int:
-        """Number of a new reader, who stays `behind` rows behind the image."""
+        """Register a reader that stays `behind` rows behind the image; return its number."""
         self.kept = max(self.kept, behind - self.lag)
         self._needed.append(0)
         return len(self._needed) - 1
@@ -76,7 +84,7 @@ class LineBuffer:
                 self._ledger.add(-_bytes(rows))
 
     def segments(self, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
-        """The rows [first, last) as views, each with the position of its first row."""
+        """Iterate over the rows [first, last) as views, each with the position of its first row."""
         for start, rows in self._chunks:
             low, high = max(first, start), min(last, start + len(rows))
             if low < high:
@@ -95,7 +103,7 @@ class LineBuffer:
 class InputBuffer(LineBuffer):
     """The image itself, mirrored on the right and at the bottom up to whole windows, as in SwinIR.
 
-    `mean`: (3,), taken away from its pixels; its device and type are those of the rows.
+    `mean`: (3,), subtracted from its pixels; its device and type are those of the rows.
     """
 
     def __init__(self, height: int, width: int, size_multiple: int, mean: Tensor, meter: MemoryMeter) -> None:
@@ -106,10 +114,12 @@ class InputBuffer(LineBuffer):
 
     def feed(self, piece: Tensor) -> None:
         """Add the next rows of the image, `(3, n, W)`."""
-        # A copy: whoever hands over the rows may use their memory again.
+        # A copy: the caller may use the memory of these rows again.
         rows = piece.permute(1, 2, 0).to(self._mean.device, self._mean.dtype, copy=True)
         if self.width > self._width:
-            rows = rows.index_select(1, mirror_to_multiple(self._width, self._multiple).to(rows.device))
+            rows = rows.index_select(
+                1, mirror_indices(self._width, 0, -self._width % self._multiple).to(rows.device)
+            )
         rows -= self._mean
         if self.height > self._height:
             self._bottom = torch.cat([self._bottom, rows])[-self._multiple :]
@@ -118,9 +128,9 @@ class InputBuffer(LineBuffer):
     def finish(self) -> None:
         """After the last row: mirror the bottom."""
         if self.stop < self.height:
-            missing = mirror_to_multiple(self._height, self._multiple)[self._height :]
-            places = missing - (self._height - len(self._bottom))  # in what is left of the image
-            self.append(self._bottom.index_select(0, places.to(self._bottom.device)))
+            missing = mirror_indices(self._height, 0, -self._height % self._multiple)[self._height :]
+            indices = missing - (self._height - len(self._bottom))  # in what is left of the image
+            self.append(self._bottom.index_select(0, indices.to(self._bottom.device)))
 
 
 class NearestUpsample:
@@ -161,7 +171,7 @@ class Workspace:
         self.meter = meter
 
     def view(self, rows: int, width: int, channels: int) -> Tensor:
-        """`(rows, width, channels)`, holding anything, until the next call."""
+        """Return `(rows, width, channels)`, holding anything, until the next call."""
         size = rows * width * channels
         if size > self._flat.numel():
             self.meter.add(-self._flat.nbytes)
@@ -172,5 +182,5 @@ class Workspace:
 
 
 def _bytes(rows: Tensor) -> int:
-    """What the tensor keeps alive: of a view, all that it is a part of."""
+    """Return how much the tensor keeps alive: of a view, all that it is a part of."""
     return rows.untyped_storage().nbytes()

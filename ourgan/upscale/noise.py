@@ -1,6 +1,6 @@
 """Noise addressed by position: the z of Eq. 4 as a function, not as a stream of numbers.
 
-The paper adds noise to the whole low-resolution image before it is split, so overlapping subregions
+The paper adds noise to the whole low-resolution image before it is split, so overlapping tiles
 have to see the same noise. Here each value depends on (seed, step, channel, y, x) alone, whatever the
 tiles, their order, the workers or the device.
 
@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 WORD = 0xFFFFFFFF
@@ -41,12 +42,20 @@ def noise_field(
     left: int = 0,
     channels: int = 3,
     device: torch.device | str = "cpu",
-) -> Tensor:
-    """Standard normal noise `(channels, height, width)`, float32, for rows from `top`, columns from `left`.
+) -> Float[Tensor, "channels height width"]:
+    """Return standard normal noise, float32: a pure function of (seed, step, channel, y, x).
 
-    A pure function of (seed, step, channel, y, x): a window equals the same window of a larger field
-    bit for bit, on any device that knows float64. `seed`: taken modulo 2^64; `step`: the paper's step,
-    2 to 4, modulo 2^32, so that the steps draw independent noise; positions: 0 to 2^32 - 1, in pixels.
+    A window equals the same window of a larger field bit for bit, on any device that knows float64.
+
+    Args:
+        seed: taken modulo 2^64.
+        step: the paper's step, 2 to 4, modulo 2^32, so that the steps draw independent noise.
+        height: rows of the field.
+        width: columns of the field.
+        top: the first row, 0 to 2^32 - 1.
+        left: the first column, 0 to 2^32 - 1.
+        channels: of the field.
+        device: where it is computed.
     """
     field = torch.empty(channels, height, width, device=device)
     x = torch.arange(left, left + width, device=device)
@@ -63,10 +72,36 @@ def noise_field(
     return field
 
 
-def scene_noise(seed: int, device: torch.device | str = "cpu") -> Callable[[int, int, int, int], Tensor]:
-    """The noise of step 1 for one scene: `normal(scale, channels, height, width)`.
+def add_noise(
+    image: Float[Tensor, "3 h w"], seed: int, step: int, std: float, *, top: int = 0, left: int = 0
+) -> Float[Tensor, "3 h w"]:
+    """Return the image plus z of Eq. 4, as it is before it is split into tiles.
+
+    Args:
+        image: low resolution, in [0, 1].
+        seed: of the picture.
+        step: the paper's step, 2 to 4.
+        std: standard deviation on the range of the image; with 0 the image itself is returned.
+        top: row of the whole image at which this one lies, if it is a window of it.
+        left: column of the same.
+    """
+    if not std:
+        return image
+    height, width = image.shape[1:]
+    noise = noise_field(seed, step, height, width, top=top, left=left, device=image.device)
+    return image + std * noise.to(image.dtype)
+
+
+def scene_noise(
+    seed: int, device: torch.device | str = "cpu"
+) -> Callable[[int, int, int, int], Float[Tensor, "c h w"]]:
+    """Return the noise of step 1 for one scene: a function `normal(scale, channels, height, width)`.
 
     The left part of a wider scene meets the noise of the narrow one.
+
+    Args:
+        seed: of the scene.
+        device: where the noise is wanted.
     """
 
     def normal(scale: int, channels: int, height: int, width: int) -> Tensor:
@@ -77,7 +112,12 @@ def scene_noise(seed: int, device: torch.device | str = "cpu") -> Callable[[int,
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Philox4x32-10: four 32-bit words for each counter of four words, all kept in int64 tensors."""
+    """Return four 32-bit words for each counter of four words (Philox4x32-10), all in int64 tensors.
+
+    Args:
+        counter: four words, tensors of any shapes that go together.
+        key: two words.
+    """
     c0, c1, c2, c3 = counter
     for index in range(ROUNDS):
         k0, k1 = ((word + index * step) & WORD for word, step in zip(key, KEY_STEPS, strict=True))

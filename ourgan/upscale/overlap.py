@@ -21,7 +21,8 @@ from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan._core.files import cache_directory
 from ourgan.io.pixels import digest
-from ourgan.upscale.receptive_field import effective, theoretical
+from ourgan.upscale.reach import theoretical
+from ourgan.upscale.receptive_field import effective
 from ourgan.upscale.schedule import Network
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ def _positions(image: Tensor) -> list[tuple[int, int]]:
 def _smallest_margin(
     network: Network, image: Tensor, position: tuple[int, int], tolerance: float, largest: int, reach: int
 ) -> int:
-    """The least multiple of STRIDE from which on the core at `position` stays within the tolerance.
+    """Return the least multiple of STRIDE from which on the core at `position` is within the tolerance.
 
     `largest`: the margin that stands for the whole image; `reach`, if nothing below it will do.
     """

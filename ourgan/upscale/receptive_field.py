@@ -1,8 +1,7 @@
-"""Which low-resolution pixels an output pixel depends on: in theory, and in effect (Fig. 7).
+"""Which low-resolution pixels an output pixel depends on in effect (Fig. 7); in theory, see `reach`.
 
-The theoretical receptive field follows from the layers. The effective one, after Luo et al. 2016, is
-where the gradient of an output pixel with respect to the input really is; the paper takes its radius
-for the overlap alpha of Eq. 4.
+The effective receptive field, after Luo et al. 2016, is where the gradient of an output pixel with respect to
+the input really is; the paper takes its radius for the overlap alpha of Eq. 4.
 """
 
 from __future__ import annotations
@@ -14,132 +13,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ourgan.models.rrdbnet import RRDBNet
-from ourgan.models.swinir import SwinIR
-
 Norm = Literal["magnitude", "energy"]
 LUO_THRESHOLD = 1 - 0.9545  # of the value at the centre: two standard deviations of a Gaussian
-CELL = (
-    8  # LR pixels over which the output pixel is drawn: a window of SwinIR, whose field depends on the place
-)
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A stride-1 convolution of odd `kernel` size, padded so that it keeps the size."""
-
-    kernel: int
-
-    def source(self, first: int, last: int) -> tuple[int, int]:
-        """First and last input position that the outputs `first` to `last` read."""
-        return first - self.kernel // 2, last + self.kernel // 2
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """Nearest-neighbour upsampling by `factor`."""
-
-    factor: int
-
-    def source(self, first: int, last: int) -> tuple[int, int]:
-        """First and last input position that the outputs `first` to `last` read."""
-        return first // self.factor, last // self.factor
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Attention within windows of side `size`, of which one begins at `shift`."""
-
-    size: int
-    shift: int
-
-    def source(self, first: int, last: int) -> tuple[int, int]:
-        """First and last input position that the outputs `first` to `last` read."""
-        before, after = ((place - self.shift) // self.size for place in (first, last))
-        return before * self.size + self.shift, (after + 1) * self.size - 1 + self.shift
-
-
-Layer = Convolution | Nearest | Windows
-
-
-@dataclass(frozen=True)
-class TheoreticalReceptiveField:
-    """Exact extents in LR pixels, the same for rows and columns.
-
-    `extents[p]`: (before, after), how far the field of output pixel Y reaches from LR pixel Y // r, for
-    Y mod r = p; with windows of side M, where the place in the window counts as well, for Y mod rM = p.
-    """
-
-    extents: tuple[tuple[int, int], ...]
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Side of the non-zero square for each phase."""
-        return tuple(before + 1 + after for before, after in self.extents)
-
-    @property
-    def reach(self) -> int:
-        """The farthest dependency: with this overlap, tiles equal the whole image."""
-        return max(max(extent) for extent in self.extents)
-
-
-def theoretical(network: nn.Module) -> TheoreticalReceptiveField:
-    """Theoretical receptive field, by walking an interval backwards through the layers.
-
-    RRDBNet has 347 convolutions at LR, one at x2 and three at x4. The three at x4 read Y - 3 to Y + 3.
-    Halving that twice (with one pixel more in between for the convolution at x2) leaves LR pixels -2 to 1
-    around Y // 4 for phase 0, -1 to 1 for phases 1 and 2, -1 to 2 for phase 3; the others add 347 on
-    either side. So the width is 698, 697, 697 and 698 px and the reach 349.
-
-    SwinIR goes from window border to window border. What follows its last attention layer reads 9 or 10
-    pixels of it, which lie in two windows or, for 2 of the 32 phases, in three: 16 or 24 px. Each of the
-    other 35 layers, its windows half a window further, adds 4 px on either side, and that takes in the
-    convolutions between them; the first convolution adds one. So the width is 298 or 306 px, the reach
-    153 (the paper prints a width of 324).
-    TypeError for other networks.
-    """
-    layers = _layers(network)
-    scale = math.prod(layer.factor for layer in layers if isinstance(layer, Nearest))
-    period = math.lcm(*(layer.size for layer in layers if isinstance(layer, Windows)))
-    extents = []
-    for phase in range(scale * period):
-        first = last = phase
-        for layer in reversed(layers):
-            first, last = layer.source(first, last)
-        extents.append((phase // scale - first, last - phase // scale))
-    return TheoreticalReceptiveField(tuple(extents))
-
-
-def _layers(network: nn.Module) -> list[Layer]:
-    """The longest path from input to output: with stride 1, every shortcut's field lies within its field."""
-    conv = Convolution(3)
-    trunk: list[Layer] = []
-    if isinstance(network, RRDBNet):
-        trunk += [conv] * (1 + 15 * network.blocks + 1)
-    elif isinstance(network, SwinIR):
-        trunk += [conv]
-        for depth in network.depths:
-            trunk += [Windows(network.window, index % 2 * (network.window // 2)) for index in range(depth)]
-            trunk += [conv]
-        trunk += [conv, conv]
-    else:
-        raise TypeError(f"the layers of {type(network).__name__} are not described here")
-    return [*trunk, Nearest(2), conv, Nearest(2), conv, conv, conv]
+CELL = 8  # LR pixels over which the output pixel is drawn: a window of SwinIR, in which positions differ
 
 
 @dataclass(frozen=True)
 class EffectiveReceptiveField:
     """Average gradient of an output pixel with respect to LR pixels.
 
-    `magnitude` and `energy`: (S, S), |g| and g^2 summed over the input's channels, each sample normalised
-    to sum 1 before averaging. `centre`: (y, x), the mean place of the output pixels in these maps.
+    Attributes:
+        magnitude: |g| summed over the input's channels, each sample normalised to sum 1 before averaging.
+        energy: the same of g^2.
+        centre: (y, x), the mean position of the output pixels in these maps.
+        crop: side in LR pixels of what the network saw.
+        samples: how many output pixels were averaged.
     """
 
-    magnitude: Tensor
-    energy: Tensor
+    magnitude: Float[Tensor, "S S"]
+    energy: Float[Tensor, "S S"]
     centre: tuple[float, float]
     crop: int
     samples: int
@@ -189,8 +85,15 @@ def mean_field(fields: Sequence[EffectiveReceptiveField]) -> EffectiveReceptiveF
     return EffectiveReceptiveField(magnitude, energy, (y, x), fields[0].crop, samples)
 
 
-def circle_share(values: Tensor, centre: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Radii in pixels, ascending, and the share of `values` (H, W) within each, 0 to 1, both `(H * W,)`."""
+def circle_share(
+    values: Float[Tensor, "H W"], centre: tuple[float, float]
+) -> tuple[Float[Tensor, " H*W"], Float[Tensor, " H*W"]]:
+    """Return radii in pixels, ascending, and the share of `values` within each, 0 to 1.
+
+    Args:
+        values: not negative.
+        centre: (y, x) of the circles.
+    """
     y = torch.arange(values.shape[0], dtype=torch.float64) - centre[0]
     x = torch.arange(values.shape[1], dtype=torch.float64) - centre[1]
     radii, order = torch.hypot(y[:, None], x[None, :]).flatten().sort()
@@ -200,21 +103,30 @@ def circle_share(values: Tensor, centre: tuple[float, float]) -> tuple[Tensor, T
 
 def effective(
     network: nn.Module,
-    images: Sequence[Tensor],
+    images: Sequence[Float[Tensor, "3 _ _"]],
     *,
     positions: int = 4,
     crop: int = 128,
     seed: int = 0,
     progress: bool = True,
 ) -> EffectiveReceptiveField:
-    """Effective receptive field, averaged over `positions` random places in each of several LR photos.
+    """Return the effective receptive field, averaged over random positions in several LR photos.
 
-    `images`: (3, H, W) in [0, 1]; `crop`: side in LR pixels of what the network sees. Of each crop one
-    output pixel near its middle, its three channels summed, is differentiated with respect to the input.
-    A crop as wide as the theoretical field (698 px for RRDBNet) is exact and needs some 100 GB; in a
-    smaller one the far gradient is cut off, so the radii of |g| are lower bounds; those of g^2 depend
-    little on the crop. Raises ValueError for an image smaller than the crop and for a gradient that is
-    zero or not finite.
+    Of each crop one output pixel near its middle, its three channels summed, is differentiated with respect
+    to the input. A crop as wide as the theoretical field (698 px for RRDBNet) is exact and needs some 100 GB;
+    in a smaller one the far gradient is cut off, so the radii of |g| are lower bounds; those of g^2 depend
+    little on the crop.
+
+    Args:
+        network: whose field is measured; left as it was.
+        images: each (3, H, W) in [0, 1].
+        positions: how many crops are taken of each image.
+        crop: side in LR pixels of what the network sees.
+        seed: of the positions.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for an image smaller than the crop, and for a gradient that is zero or not finite.
     """
     for image in images:
         if image.ndim != 3 or min(image.shape[1:]) < crop:
@@ -225,9 +137,9 @@ def effective(
     side, middle = crop + CELL - 1, crop // 2 - CELL // 2 + CELL - 1
     total = torch.zeros(2, side, side, dtype=torch.float64)
     centres = torch.zeros(2, dtype=torch.float64)
-    places = [image for image in images for _ in range(positions)]
+    samples = [image for image in images for _ in range(positions)]
     with _frozen(network):
-        for image in tqdm(places, desc="effective receptive field", unit="pixel", disable=not progress):
+        for image in tqdm(samples, desc="effective receptive field", unit="pixel", disable=not progress):
             patch = _random_crop(image, crop, generator)
             gradient, (y, x), centre = _gradient(network, patch, generator)
             # Shifted so that the LR pixel above the output pixel always lies at (middle, middle).
@@ -237,9 +149,9 @@ def effective(
             centres += torch.tensor(centre) + middle
     if not total.isfinite().all():
         raise ValueError("the gradient is zero or not finite")
-    total /= len(places)
-    mean_y, mean_x = (centres / len(places)).tolist()
-    return EffectiveReceptiveField(total[0], total[1], (mean_y, mean_x), crop, len(places))
+    total /= len(samples)
+    mean_y, mean_x = (centres / len(samples)).tolist()
+    return EffectiveReceptiveField(total[0], total[1], (mean_y, mean_x), crop, len(samples))
 
 
 def _gradient(
@@ -267,7 +179,7 @@ def _random_crop(image: Tensor, crop: int, generator: torch.Generator) -> Tensor
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradients for parameters, which would keep every convolution's input."""
+    """Evaluate without gradients for parameters, which would keep every convolution's input."""
     training = network.training
     wanted = [parameter.requires_grad for parameter in network.parameters()]
     network.eval().requires_grad_(False)

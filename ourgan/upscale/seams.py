@@ -1,4 +1,4 @@
-"""How visible the seams of subregions are: tiles against the whole image (Fig. 8)."""
+"""How visible the seams of tiles are: tiles against the whole image (Fig. 8)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from ourgan.upscale.schedule import Network
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.schedule import Network, upscale
+from ourgan.upscale.tiles import TilePlan
 
 
 @dataclass(frozen=True)
 class SeamDifference:
     """Tiled against whole, in 8-bit levels (Fig. 8).
 
-    `mean_in_band`: mean absolute difference near the seams; `largest`: the largest anywhere; `changed`:
-    share of all pixels that differ in a channel once rounded to 8 bits.
+    Attributes:
+        mean_in_band: mean absolute difference near the seams.
+        largest: the largest difference anywhere.
+        changed: share of all pixels that differ in a channel once rounded to 8 bits.
     """
 
     mean_in_band: float
@@ -25,11 +28,19 @@ class SeamDifference:
     changed: float
 
 
-def seam_difference(tiled: Tensor, whole: Tensor, plan: TilePlan, band: int = 32) -> SeamDifference:
-    """Compare two images (3, rH, rW) in [0, 1], clamped to it.
+def seam_difference(
+    tiled: Float[Tensor, "3 rH rW"], whole: Float[Tensor, "3 rH rW"], plan: TilePlan, band: int = 32
+) -> SeamDifference:
+    """Compare an image made in tiles with the same image made at once.
 
-    `band`: width of the strip around each seam in HR pixels, half of it on each side. Without seams
-    (K = 1) the mean is 0. ValueError if the shapes differ from the plan's.
+    Args:
+        tiled: clamped to [0, 1] like the other.
+        whole: without seams.
+        plan: of the tiles. Without seams (K = 1) the mean is 0.
+        band: width of the strip around each seam in HR pixels, half of it on each side.
+
+    Raises:
+        ValueError: if the shapes differ from the plan's.
     """
     shape = (3, plan.height * plan.scale, plan.width * plan.scale)
     if tiled.shape != shape or whole.shape != shape:
@@ -46,11 +57,11 @@ def seam_difference(tiled: Tensor, whole: Tensor, plan: TilePlan, band: int = 32
     )
 
 
-def level_difference(tiled: Tensor, whole: Tensor) -> Tensor:
-    """Return the largest absolute difference over the channels, (H, W), in 8-bit levels.
+def level_difference(tiled: Float[Tensor, "3 H W"], whole: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:
+    """Return the largest absolute difference over the channels in 8-bit levels.
 
     Args:
-        tiled: (3, H, W), clamped to [0, 1] like the other.
+        tiled: clamped to [0, 1] like the other.
         whole: the same picture made at once.
     """
     return (tiled.clamp(0, 1) - whole.clamp(0, 1)).abs().amax(0) * 255
@@ -74,25 +85,30 @@ def smallest_overlap(differences: Mapping[int, SeamDifference], mean: float) -> 
     return fitting
 
 
-def measure_seams(network: Network, image: Tensor, overlaps: Sequence[int]) -> dict[int, SeamDifference]:
-    """Enlarge an image (3, H, W) in [0, 1] in two pieces side by side, for each overlap, and as a whole.
+def measure_seams(
+    network: Network, image: Float[Tensor, "3 h w"], overlaps: Sequence[int]
+) -> dict[int, SeamDifference]:
+    """Upscale an image in two tiles side by side, for each overlap, and compare them with the whole.
 
-    Overlaps in LR pixels. ValueError for one that reaches the far end of a piece: there is no seam left.
+    Args:
+        network: that upscales.
+        image: in [0, 1].
+        overlaps: in LR pixels.
+
+    Raises:
+        ValueError: for an overlap that reaches the far end of a tile: there is no seam left.
     """
     height, width = image.shape[1:]
     half = width // 2 - width // 2 % network.size_multiple
     if max(overlaps) >= half:
         raise ValueError(f"overlap {max(overlaps)}: use less than {half}, the width of a piece")
 
-    def enlarged(plan: TilePlan) -> Tensor:
-        return upscale(network, image, plan, progress=False)
+    def plan(tile_width: int, overlap: int) -> TilePlan:
+        return TilePlan(height, width, height, tile_width, overlap, network.scale, network.size_multiple)
 
-    def cut(piece: int, overlap: int) -> TilePlan:
-        return TilePlan(height, width, height, piece, overlap, network.scale, network.size_multiple)
-
-    whole = enlarged(cut(width, 0))
-    plans = {overlap: cut(half, overlap) for overlap in overlaps}
-    return {overlap: seam_difference(enlarged(plan), whole, plan) for overlap, plan in plans.items()}
+    whole = upscale(network, image, plan(width, 0))
+    plans = {overlap: plan(half, overlap) for overlap in overlaps}
+    return {a: seam_difference(upscale(network, image, cut), whole, cut) for a, cut in plans.items()}
 
 
 def _near(length: int, tile: int, scale: int, band: int) -> Tensor:

@@ -1,47 +1,34 @@
-"""Subregion-wise super-resolution: split, upscale, trim, concatenate (Sec. 3.3, Eq. 4 to 8, Fig. 6).
+"""How an image is cut into tiles, and what that costs (Sec. 3.3, Eq. 4 and 6 to 8, Fig. 6).
 
-The overlap is clipped at the true border of the image: there a convolution's zero padding is what the
-whole image meets as well, and anything put in its place would change the result. So the shape of
-Eq. 5 is that of inner subregions; those at the border are smaller.
+A tile, the paper's subregion, is split off with an overlap, upscaled (`tiles_ops`), trimmed and concatenated.
+The overlap is clipped at the true border of the image: there a convolution's zero padding is what the whole
+image meets as well. So the shape of Eq. 5 is that of inner tiles; those at the border are smaller.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from jaxtyping import Float
+from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.upscale.noise import noise_field
-
-log = logging.getLogger(__name__)
-
-SMALLEST = 16  # LR pixels: a side that is not halved any more
 
 
 class TilingError(OurganError):
-    """A plan that cannot work, or a subregion that went wrong."""
-
-
-@dataclass
-class MemoryLimit:
-    """What a run has learnt: subregions of `too_large` LR pixels, overlap included, do not fit."""
-
-    too_large: float = math.inf
+    """A plan that cannot work, or a tile that went wrong."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A subregion of the low-resolution image, `[top, bottom) x [left, right)` in pixels.
+    """A part of the low-resolution image, `[top, bottom) x [left, right)` in pixels.
 
-    `outer`: (top, left, bottom, right) with the overlap, as the network sees it.
+    Attributes:
+        outer: (top, left, bottom, right) with the overlap, as the network sees it.
     """
 
     top: int
@@ -53,11 +40,20 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How an image of `height` x `width` LR pixels is cut; K = ceil(H / h) x ceil(W / w) subregions (Eq. 4).
+    """How an image is cut into K = ceil(H / h) x ceil(W / w) tiles (Eq. 4).
 
-    `tile_height`, `tile_width`: h and w; `overlap`: alpha, on every side that has a neighbour; `scale`: r;
-    `size_multiple`: where a tile may begin and end within the image, 8 for SwinIR, whose windows would
-    otherwise lie elsewhere than in the whole image. Raises TilingError for sizes that do not obey it.
+    Attributes:
+        height: H, of the low-resolution image, in its pixels as all that follows.
+        width: W.
+        tile_height: h, without the overlap.
+        tile_width: w.
+        overlap: alpha, on every side that has a neighbour.
+        scale: r, by which the network upscales.
+        size_multiple: where a tile may begin and end within the image: 8 for SwinIR, whose windows would
+            otherwise lie elsewhere than in the whole image.
+
+    Raises:
+        TilingError: for sizes that do not obey it.
     """
 
     height: int
@@ -69,10 +65,8 @@ class TilePlan:
     size_multiple: int = 1
 
     def __post_init__(self) -> None:
-        if (
-            min(self.height, self.width, self.tile_height, self.tile_width, self.scale, self.size_multiple)
-            < 1
-        ):
+        sizes = (self.height, self.width, self.tile_height, self.tile_width, self.scale, self.size_multiple)
+        if min(sizes) < 1:
             raise TilingError(f"{self}: every size has to be at least 1")
         if self.overlap < 0:
             raise TilingError(f"the overlap is {self.overlap}; it cannot be negative")
@@ -84,21 +78,30 @@ class TilePlan:
 
     @property
     def rows(self) -> int:
-        """ceil(H / h)."""
+        """Number of rows of tiles, ceil(H / h)."""
         return math.ceil(self.height / self.tile_height)
 
     @property
     def columns(self) -> int:
-        """ceil(W / w)."""
+        """Number of columns of tiles, ceil(W / w)."""
         return math.ceil(self.width / self.tile_width)
 
+    @property
+    def largest_tile(self) -> int:
+        """Most output pixels that are computed for one tile, its overlap included (Eq. 8)."""
+        outer = (tile.outer for tile in self.tiles())
+        return self.scale**2 * max((bottom - top) * (right - left) for top, left, bottom, right in outer)
+
     def tiles(self) -> Iterator[Tile]:
-        """The K subregions, row by row."""
-        rows = _spans(self.height, self.tile_height, self.overlap)
-        columns = _spans(self.width, self.tile_width, self.overlap)
-        for top, bottom, outer_top, outer_bottom in rows:
-            for left, right, outer_left, outer_right in columns:
-                yield Tile(top, left, bottom, right, (outer_top, outer_left, outer_bottom, outer_right))
+        """Iterate over the K tiles, row by row."""
+        for row in range(self.rows):
+            yield from self.row_of_tiles(row)
+
+    def row_of_tiles(self, row: int) -> Iterator[Tile]:
+        """Iterate over the tiles of one row of them, from left to right."""
+        top, bottom, outer_top, outer_bottom = _spans(self.height, self.tile_height, self.overlap)[row]
+        for left, right, outer_left, outer_right in _spans(self.width, self.tile_width, self.overlap):
+            yield Tile(top, left, bottom, right, (outer_top, outer_left, outer_bottom, outer_right))
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:
@@ -110,20 +113,19 @@ def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, in
     return spans
 
 
-def add_noise(image: Tensor, seed: int, step: int, std: float, *, top: int = 0, left: int = 0) -> Tensor:
-    """The image (3, H, W) in [0, 1] plus z of Eq. 4, before it is split; `std` on the same range.
+def split(image: Float[Tensor, "3 h w"], plan: TilePlan) -> Iterator[tuple[Tile, Float[Tensor, "3 _ _"]]]:
+    """Cut an image into the overlapping tiles s_i of Eq. 4.
 
-    `top`, `left`: where in the whole image it lies, if it is a window of it. Without noise, the image itself.
+    Args:
+        image: low resolution, of the plan's size.
+        plan: how it is cut.
+
+    Yields:
+        Each tile and its pixels, a view (3, up to h + 2 alpha, up to w + 2 alpha).
+
+    Raises:
+        TilingError: for an image of another size.
     """
-    if not std:
-        return image
-    height, width = image.shape[1:]
-    noise = noise_field(seed, step, height, width, top=top, left=left, device=image.device)
-    return image + std * noise.to(image.dtype)
-
-
-def split(image: Tensor, plan: TilePlan) -> Iterator[tuple[Tile, Tensor]]:
-    """The overlapping subregions s_i of Eq. 4, as views (3, up to h + 2 alpha, up to w + 2 alpha)."""
     if image.shape[1:] != (plan.height, plan.width):
         raise TilingError(
             f"the plan is for {plan.height}x{plan.width} pixels, the image {tuple(image.shape)}"
@@ -133,153 +135,40 @@ def split(image: Tensor, plan: TilePlan) -> Iterator[tuple[Tile, Tensor]]:
         yield tile, image[:, top:bottom, left:right]
 
 
-def trim(upscaled: Tensor, tile: Tile, scale: int) -> Tensor:
-    """The upscaled subregion without its overlap, a view (3, rh, rw): Eq. 6."""
+def trim(upscaled: Float[Tensor, "3 _ _"], tile: Tile, scale: int) -> Float[Tensor, "3 _ _"]:
+    """Return an upscaled tile without its overlap, a view (3, rh, rw): Eq. 6.
+
+    Args:
+        upscaled: what the network made of the tile with its overlap.
+        tile: which one it is.
+        scale: r.
+    """
     top, left = (tile.top - tile.outer[0]) * scale, (tile.left - tile.outer[1]) * scale
     height, width = (tile.bottom - tile.top) * scale, (tile.right - tile.left) * scale
     return upscaled[:, top : top + height, left : left + width]
 
 
-def concat(trimmed: Iterable[tuple[Tile, Tensor]], plan: TilePlan) -> Tensor:
-    """Lay trimmed subregions into one image, (3, rH, rW) float32 on the CPU: Eq. 7."""
-    r = plan.scale
-    image = torch.empty(3, plan.height * r, plan.width * r)
+def concat(
+    trimmed: Iterable[tuple[Tile, Float[Tensor, "3 _ _"]]],
+    plan: TilePlan,
+    rows: tuple[int, int] | None = None,
+) -> Float[Tensor, "3 _ _"]:
+    """Lay trimmed tiles into one image, (3, rH, rW) float32 on the CPU: Eq. 7.
+
+    Args:
+        trimmed: each tile with its upscaled pixels, without overlap.
+        plan: how the image was cut.
+        rows: (top, bottom) of the LR rows that the tiles cover, if not all of the image's.
+    """
+    r, (top, bottom) = plan.scale, rows or (0, plan.height)
+    image = torch.empty(3, (bottom - top) * r, plan.width * r)
     for tile, pixels in trimmed:
-        image[:, tile.top * r : tile.bottom * r, tile.left * r : tile.right * r] = pixels
+        image[:, (tile.top - top) * r : (tile.bottom - top) * r, tile.left * r : tile.right * r] = pixels
     return image
-
-
-def upscale(
-    network: nn.Module,
-    image: Tensor,
-    plan: TilePlan,
-    *,
-    progress: bool = True,
-    dtype: torch.dtype | None = None,
-) -> Tensor:
-    """Upscale the image (3, H, W) in [0, 1] subregion by subregion: Eq. 4 to 7, without the noise.
-
-    Each subregion runs on the network's device in `dtype` (default: the network's own). Returns
-    (3, rH, rW) float32 on the CPU, not clamped. TilingError if a subregion comes out with another shape or
-    with values that are not finite.
-    """
-    return concat(upscaled_tiles(network, image, plan, progress=progress, dtype=dtype), plan)
-
-
-def upscaled_tiles(
-    network: nn.Module,
-    image: Tensor,
-    plan: TilePlan,
-    *,
-    progress: bool = True,
-    dtype: torch.dtype | None = None,
-) -> Iterator[tuple[Tile, Tensor]]:
-    """Each subregion of the plan, upscaled and trimmed, float32 on the CPU (Eq. 5 and 6); see `upscale`."""
-    limit = MemoryLimit()
-    subregions = tqdm(
-        split(image, plan), total=plan.rows * plan.columns, desc="upscale", unit="tile", disable=not progress
-    )
-    for tile, subregion in subregions:
-        yield tile, upscale_tile(network, subregion, tile, plan, dtype, limit=limit)
-
-
-@torch.no_grad()
-def upscale_tile(
-    network: nn.Module,
-    subregion: Tensor,
-    tile: Tile,
-    plan: TilePlan,
-    dtype: torch.dtype | None = None,
-    *,
-    limit: MemoryLimit | None = None,
-) -> Tensor:
-    """One subregion (3, h + 2 alpha, w + 2 alpha), upscaled and trimmed: (3, rh, rw) float32 on the CPU.
-
-    If the memory does not suffice, it is halved until it does, with the same overlap; TilingError if that
-    does not help. Whatever else goes wrong is raised: a tile is never left out and never another's pixels.
-    `limit`: shared by the tiles of a run, so that later ones begin with a size that fits.
-    """
-    limit = limit or MemoryLimit()
-    halves, pixels = _halves(tile, plan), subregion.shape[1] * subregion.shape[2]
-    if halves is None or pixels < limit.too_large:
-        try:
-            return _evaluate(network, subregion, tile, plan.scale, dtype)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            reason = str(error)
-        # Not within the handler, whose traceback holds on to all that was computed.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if halves is None:
-            raise _does_not_fit(tile, plan, reason)
-        if limit.too_large == math.inf:
-            log.warning("%s: out of memory, halved; so are later ones of that size", tile)
-        limit.too_large = pixels
-    image = torch.empty(3, *(plan.scale * n for n in (tile.bottom - tile.top, tile.right - tile.left)))
-    for half in halves:
-        (top, left, bottom, right), (y, x, _, _) = half.outer, tile.outer
-        part = upscale_tile(
-            network, subregion[:, top - y : bottom - y, left - x : right - x], half, plan, dtype, limit=limit
-        )
-        y, x = (half.top - tile.top) * plan.scale, (half.left - tile.left) * plan.scale
-        image[:, y : y + part.shape[1], x : x + part.shape[2]] = part
-    return image
-
-
-def _evaluate(
-    network: nn.Module, subregion: Tensor, tile: Tile, scale: int, dtype: torch.dtype | None
-) -> Tensor:
-    parameter = next(network.parameters())
-    dtype = dtype or parameter.dtype
-    upscaled: Tensor = network(subregion.to(parameter.device, dtype)[None])[0]
-    came, expected = tuple(upscaled.shape[1:]), tuple(size * scale for size in subregion.shape[1:])
-    if came != expected:
-        raise TilingError(f"{tile} came out as {came}, not {expected}; check scale")
-    if not upscaled.isfinite().all():
-        # Pasting it would leave a black rectangle in a picture that took hours.
-        raise TilingError(f"{tile} has values that are not finite in {dtype}; try bfloat16 or float32")
-    return trim(upscaled, tile, scale).float().cpu()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _does_not_fit(tile: Tile, plan: TilePlan, reason: str) -> TilingError:
-    found = re.search(r"tried to allocate ([\d.]+ \w+)", reason, re.IGNORECASE)
-    asked = f" ({found[1]} were asked for)" if found else ""
-    return TilingError(
-        f"a subregion of {tile.bottom - tile.top}x{tile.right - tile.left} pixels with an overlap of "
-        f"{plan.overlap} does not fit into memory{asked} and cannot be halved any more; use a smaller "
-        "--memory-budget, a smaller overlap or another device"
-    )
-
-
-def _halves(tile: Tile, plan: TilePlan) -> tuple[Tile, Tile] | None:
-    """The tile in two along its longer side, each with the plan's overlap as far as the tile's own goes."""
-    top, left, bottom, right = tile.top, tile.left, tile.bottom, tile.right
-    outer_top, outer_left, outer_bottom, outer_right = tile.outer
-    tall = bottom - top >= right - left
-    start, stop = (top, bottom) if tall else (left, right)
-    middle = (start + stop) // 2
-    middle -= middle % plan.size_multiple
-    if middle <= start or stop - start < SMALLEST:
-        return None
-    before, after = middle + plan.overlap, middle - plan.overlap
-    if tall:
-        return (
-            Tile(top, left, middle, right, (outer_top, outer_left, min(before, outer_bottom), outer_right)),
-            Tile(middle, left, bottom, right, (max(after, outer_top), outer_left, outer_bottom, outer_right)),
-        )
-    return (
-        Tile(top, left, bottom, middle, (outer_top, outer_left, outer_bottom, min(before, outer_right))),
-        Tile(top, middle, bottom, right, (outer_top, max(after, outer_left), outer_bottom, outer_right)),
-    )
 
 
 def tile_cost(height: int, width: int, scale: int, overlap: int) -> int:
-    """Output pixels computed for one inner tile: Eq. 8, r^2 (h + 2 alpha)(w + 2 alpha).
+    """Return the output pixels computed for one inner tile: Eq. 8, r^2 (h + 2 alpha)(w + 2 alpha).
 
     Expanded: r^2 hw + 2 r^2 (h + w) alpha + 4 r^2 alpha^2. The paper prints 4 r^2 (h + w) alpha in the
     middle, and its numbers come from 1 r^2 (h + w) alpha. For h = 270, w = 512, r = 4:
@@ -287,6 +176,12 @@ def tile_cost(height: int, width: int, scale: int, overlap: int) -> int:
         alpha = 324: 16 x 918 x 1,160 = 17,038,080   (printed: 12.98 M)
         alpha =  24: 16 x 318 x   560 =  2,849,280   (printed:  2.55 M)
         ratio:                           5.98        (printed:  5.09)
+
+    Args:
+        height: h, without the overlap.
+        width: w.
+        scale: r.
+        overlap: alpha.
     """
     return scale**2 * (height + 2 * overlap) * (width + 2 * overlap)
 
@@ -311,10 +206,19 @@ def choose_tile_plan(
     bytes_per_output_pixel: float,
     size_multiple: int = 1,
 ) -> TilePlan:
-    """The plan that computes the fewest pixels twice, with every tile within the budget.
+    """Return the plan that computes the fewest pixels twice, with every tile within the budget.
 
-    A tile is taken to need `bytes_per_output_pixel` for each pixel of Eq. 8 (measured, it depends on the
-    network, the data type and the device). Raises TilingError if even the smallest tile is too large.
+    Args:
+        height: of the low-resolution image.
+        width: of the same.
+        scale: r, by which the network upscales.
+        overlap: alpha.
+        budget_bytes: what one tile may take.
+        bytes_per_output_pixel: for each pixel of Eq. 8, measured for the network, data type and device.
+        size_multiple: where tiles may begin and end.
+
+    Raises:
+        TilingError: if even the smallest tile is too large.
     """
     rows, columns = _cuts(height, overlap, size_multiple), _cuts(width, overlap, size_multiple)
     allowed = budget_bytes / bytes_per_output_pixel / scale**2
@@ -333,7 +237,7 @@ def choose_tile_plan(
 
 
 def _cuts(length: int, overlap: int, size_multiple: int) -> list[_Cut]:
-    """The cuts of an axis worth considering: each longer one computes less, or the same in fewer tiles."""
+    """List the cuts of an axis worth a try: each longer one computes less, or as much in fewer tiles."""
     cuts = []
     for tile in range(size_multiple, length + size_multiple, size_multiple):
         spans = [stop - start for _, _, start, stop in _spans(length, tile, overlap)]

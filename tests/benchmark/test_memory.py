@@ -15,6 +15,7 @@ from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
 from ourgan.io.pixels import write_image
 from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.pipeline import OurGAN
+from ourgan.upscale.upscaler import Upscaler
 
 TINY = (
     STRUCTURE
@@ -99,7 +100,7 @@ def test_synthesis_is_measured_and_a_failure_is_one_line(tmp_path: Path) -> None
     generator = HPVAEGAN(config, 0.75)
     generator.grow()
     settings = SuperResolutionConfig(noise_std=0.0, overlap=8)
-    OurGAN(generator, settings, device="cpu").save_pretrained(tmp_path / "model")
+    OurGAN(generator, Upscaler(settings, device=torch.device("cpu"))).save_pretrained(tmp_path / "model")
     found = measure_synthesis(tmp_path / "model", "1k")
     assert found.what == "synthesis, 1k, esrgan" and found.peak and found.peak > 2e8
     assert found.seconds > 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from large_pictures import save_picture
 from numpy.typing import NDArray
 from people import (
     open_notebook,
@@ -23,7 +24,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from toy import toy_model
 
-from ourgan.io.canvas import save_picture
 from ourgan.io.pixels import to_uint8
 from ourgan.pipeline import OurGAN
 

@@ -13,6 +13,7 @@ from toy import SMALL, toy_model
 
 from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.pipeline import OurGAN
+from ourgan.upscale.upscaler import Upscaler
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def twin() -> OurGAN:
     for _ in generator.sizes[1:]:
         generator.grow()
     generator.noise_amplitudes = [1.0, 0.5, 0.5]
-    return OurGAN(generator, device="cpu")
+    return OurGAN(generator, Upscaler(device=torch.device("cpu")))
 
 
 @pytest.fixture

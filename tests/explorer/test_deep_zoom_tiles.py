@@ -16,6 +16,7 @@ import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from large_pictures import save_picture
 from PIL import Image
 from torch import Tensor
 
@@ -24,7 +25,6 @@ from ourgan.explorer.deep_zoom.file import PictureSource
 from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSource
 from ourgan.explorer.deep_zoom.worker import TileWorker
 from ourgan.explorer.state.background import ByteCache
-from ourgan.io.canvas import save_picture
 from ourgan.io.pixels import encode_png, to_uint8
 from ourgan.io.tiff import Pixels, half_size
 from ourgan.pipeline import OurGAN

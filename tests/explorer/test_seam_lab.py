@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +18,7 @@ from ourgan.reproduce.figures import edit_sheet, paint_landscape
 
 @pytest.fixture(scope="module")
 def lab(toy: OurGAN) -> SeamLab:
-    return SeamLab(lambda: toy.network(2)[0])
+    return SeamLab(toy.upscaler)
 
 
 def test_enough_overlap_leaves_no_difference(lab: SeamLab, photo: Callable[..., Tensor]) -> None:
@@ -48,13 +49,17 @@ def test_a_choice_that_takes_too_long_is_refused(lab: SeamLab, tile: int, overla
         lab.measure(torch.rand(3, HEIGHT, WIDTH), tile, overlap)
 
 
-def test_the_network_runs_in_float32_whatever_the_model_does(toy: OurGAN) -> None:
-    half = SeamLab(lambda: toy.network(2)[0].bfloat16())
-    strip = torch.rand(3, HEIGHT, 40)
-    try:
-        assert half.measure(strip, 64, 0).difference.largest < 0.01  # one tile: nothing but rounding
-    finally:
-        toy.network(2)[0].float()
+def test_the_network_runs_in_float32_whatever_the_model_does(
+    toy: OurGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, source = toy.upscaler.network(2)
+    monkeypatch.setattr(
+        "ourgan.upscale.upscaler.starting_network", lambda _: (copy.deepcopy(network), source)
+    )
+    half = toy.upscaler.using(dtype="bfloat16")
+    assert next(half.network(2)[0].parameters()).dtype == torch.bfloat16
+    measured = SeamLab(half).measure(torch.rand(3, HEIGHT, 40), 64, 0)
+    assert measured.difference.largest < 0.01  # one tile: nothing but rounding
 
 
 def test_pictures_of_the_panels(lab: SeamLab, photo: Callable[..., Tensor]) -> None:

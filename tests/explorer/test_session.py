@@ -108,11 +108,11 @@ def test_the_coordinate_is_a_twin_of_the_same_size(toy: OurGAN, twin: OurGAN) ->
     assert session.picture() is on
     with pytest.raises(SceneError, match="twin"):
         Session(toy).set_coordinate(False)
-    for other in (toy, OurGAN(twin.generator, device="cpu")):
+    for other in (toy, OurGAN(twin.generator)):
         other.generator.sizes, sizes = other.generator.sizes[:-1], other.generator.sizes
         try:
             with pytest.raises(SceneError, match="the same size"):
-                Session(OurGAN(toy.generator, device="cpu") if other is not toy else toy, other)
+                Session(OurGAN(toy.generator) if other is not toy else toy, other)
         finally:
             other.generator.sizes = sizes
 

@@ -8,6 +8,7 @@ from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
 from ourgan.models.hp_vae_gan import HPVAEGAN
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
+from ourgan.upscale.upscaler import Upscaler
 from ourgan.weights import Weights
 
 SMALL = HPVAEGANConfig(
@@ -22,7 +23,8 @@ def toy_model() -> OurGAN:
     for _ in generator.sizes[1:]:
         generator.grow()
     generator.noise_amplitudes = [1.0, 0.5, 0.5]
-    model = OurGAN(generator, SuperResolutionConfig(noise_std=0.02, dtype="float32"), device="cpu")
+    settings = SuperResolutionConfig(noise_std=0.02, dtype="float32")
+    model = OurGAN(generator, Upscaler(settings, device=torch.device("cpu")))
     network = RRDBNet(4, 1, 2).eval().requires_grad_(False)
     for convolution in (
         network.conv_first,
@@ -35,5 +37,5 @@ def toy_model() -> OurGAN:
         convolution.bias *= 0
         for channel in range(3):  # mostly the picture itself, so that three steps of it do not go dark
             convolution.weight[channel, channel, 1, 1] += 1
-    model._networks[0] = network, Weights("toy", {}, "made here", "", "none")
+    model.upscaler._networks[0] = network, Weights("toy", {}, "made here", "", "none")
     return model

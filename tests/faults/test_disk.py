@@ -121,7 +121,7 @@ def test_a_directory_that_may_not_be_written_is_found_before_work_begins(
         assert (
             text.startswith(f"TrainingError: {run}: cannot be written (") and "choose another --out" in text
         )
-    text = said_by_child(lambda: check_output(closed / "scene.tif"), uid=NOBODY)
+    text = said_by_child(lambda: check_output(closed / "scene.tif", (10, 10)), uid=NOBODY)
     assert f"{closed} cannot be written (Permission denied)" in text
 
 

@@ -29,6 +29,7 @@ from ourgan.hub import HubError, HubUnreachable, upload_model
 from ourgan.io.model_dir import ModelMetadata, read_model
 from ourgan.pipeline import OurGAN
 from ourgan.training.scales import ScaleTrainer
+from ourgan.upscale.upscaler import Upscaler
 
 TINY = structure(
     width=24, min_width=16, vae_refinements=1, gan_stages=1, channels=4, layers=1, latent_channels=4,
@@ -48,9 +49,9 @@ def good(photo: Callable[..., Tensor], tmp_path_factory: pytest.TempPathFactory)
     while not trainer.finished:
         trainer.step()
     directory = tmp_path_factory.mktemp("good")
-    OurGAN(trainer.generator, SuperResolutionConfig(), ModelMetadata(photo="a.jpg"), "cpu").save_pretrained(
-        directory
-    )
+    OurGAN(
+        trainer.generator, Upscaler(SuperResolutionConfig()), ModelMetadata(photo="a.jpg")
+    ).save_pretrained(directory)
     return directory
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import psutil
 import pytest
 from at_scale import TINY, Photo
+from large_pictures import save_picture
 from tiny import changed
 
 from ourgan.config import SuperResolutionConfig
-from ourgan.io.canvas import save_picture
-from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training.scales import ScaleTrainer
+from ourgan.upscale.upscaler import Upscaler
 
 pytestmark = pytest.mark.long
 MOST = 1.0  # MB per hundred
@@ -74,7 +74,7 @@ def test_two_hundred_pictures(photo: Photo, tmp_path: Path, capsys: pytest.Captu
     while not trainer.finished:
         trainer.step()
     settings = SuperResolutionConfig(noise_std=0.02, dtype="float32")
-    model = OurGAN(trainer.generator, settings, ModelMetadata(), "cpu")
+    model = OurGAN(trainer.generator, Upscaler(settings))
 
     def draw(seed: int) -> None:
         pixels = model.synthesize(seed, "1k", progress=False)

@@ -17,11 +17,11 @@ from at_scale import TINY, Photo, at
 
 from ourgan._core.files import sha256
 from ourgan.config import SuperResolutionConfig
-from ourgan.io.model_dir import ModelMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError
 from ourgan.training.scales import ScaleTrainer, train_global_structure
+from ourgan.upscale.upscaler import Upscaler
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -110,7 +110,7 @@ def synthesize(model: Path, out: Path, *options: str) -> list[str]:
 def test_sigterm_while_drawing_leaves_what_goes_on_to_the_same_file(photo: Photo, tmp_path: Path) -> None:
     trainer = at(4, photo)
     model = tmp_path / "model"
-    OurGAN(trainer.generator, SuperResolutionConfig(), ModelMetadata(), "cpu").save_pretrained(model)
+    OurGAN(trainer.generator, Upscaler(SuperResolutionConfig())).save_pretrained(model)
     environment = os.environ | {"OURGAN_WEIGHTS": "package", "OMP_NUM_THREADS": "1"}
     first = synthesize(model, tmp_path / "a.tif")
     with subprocess.Popen(first, stderr=subprocess.PIPE, env=environment, text=True) as process:

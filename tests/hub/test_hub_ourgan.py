@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -62,6 +63,24 @@ assert again.sample(7).equal(OurGAN.from_pretrained(sys.argv[1], device="cpu").s
 
 
 @pytest.mark.slow
+def test_a_picture_in_parts_of_a_model_by_its_name_on_the_hub(hub: Hub, tmp_path: Path) -> None:
+    push = """
+import sys
+from ourgan import OurGAN
+OurGAN.from_pretrained(sys.argv[1]).push_to_hub("someone/picos")
+"""
+    assert process(hub, tmp_path, "-c", push, str(MODEL)).returncode == 0
+    files: list[Path] = []
+    parts = ["--parts", "3", "--workers", "1"]
+    for model, options in ((str(MODEL), ["--method", "stream"]), ("someone/picos", parts)):
+        files.append(tmp_path / f"{len(files)}.tif")
+        command = ["synthesize", model, "--size", "1k", "--width", "16", "--out", str(files[-1]), *options]
+        drawn = process(hub, tmp_path, "-m", "ourgan", *command)
+        assert drawn.returncode == 0, drawn.stderr
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
 def test_a_refusal_reaches_the_command_line_in_one_line(hub: Hub, tmp_path: Path) -> None:
     out = str(tmp_path / "scene.tif")
     refused = process(hub, tmp_path, "-m", "ourgan", "synthesize", "someone/absent", "--out", out)
@@ -81,7 +100,6 @@ def test_a_directory_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_neither_is_said_so() -> None:
     with pytest.raises(ModelError, match="no such model directory"):
         OurGAN.from_pretrained("no/such/path")
-    loaded = OurGAN.from_pretrained(MODEL, device="cpu")
-    loaded.directory = None
+    loaded = dataclasses.replace(OurGAN.from_pretrained(MODEL, device="cpu"), directory=None)
     with pytest.raises(OurganError, match="lies in no directory"):
         loaded.push_to_hub("someone/picos")

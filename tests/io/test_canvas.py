@@ -1,4 +1,4 @@
-"""What `save_picture` writes is read back by other programs, and is whole or absent."""
+"""What a canvas writes is read back by other programs, and is whole or absent."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from large_pictures import save_picture
 from PIL import Image, ImageCms
 
 from ourgan._core.errors import OurganError
 from ourgan._core.files import sha256
-from ourgan.io.canvas import check_output, save_picture
+from ourgan.io.canvas import MemoryCanvas, check_output
 from ourgan.io.pixels import to_uint8
 from ourgan.io.read import read_image
 from ourgan.io.tiff import half_size
@@ -125,25 +126,36 @@ def test_png_and_a_picture_smaller_than_a_tile(pixels, tmp_path):
         assert preview.size == (30, 40)
 
 
-def test_record_that_is_no_json_is_refused_before_anything_is_written(pixels, tmp_path):
+def test_what_is_no_picture_or_no_record_is_refused(pixels, tmp_path):
     with pytest.raises(TypeError):
         save_picture(tmp_path / "a.tif", pixels, {"device": object()})
     with pytest.raises(ValueError, match="uint8"):
         save_picture(tmp_path / "a.tif", pixels.astype(np.float32), {})
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("a*"))
+
+
+def test_a_picture_in_memory_is_drawn_alike(pixels):
+    canvas = MemoryCanvas(*pixels.shape[:2])
+    for row in range(canvas.begin({}), len(pixels), 100):
+        canvas.append(pixels[row : row + 100])
+    assert canvas.rows == len(pixels) and np.array_equal(canvas.finish({}), pixels)
 
 
 FULL_DISK = """
 import resource, sys
 import numpy as np
 from ourgan._core.errors import OurganError
-from ourgan.io.canvas import save_picture
+from ourgan.io.canvas import Canvas
 limit = int(sys.argv[2])
 noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+canvas = Canvas(sys.argv[1], 600, 600, overwrite=True)
 try:
-    save_picture(sys.argv[1], noise, {})
+    canvas.begin()
+    canvas.append(noise)
+    canvas.finish({})
 except OurganError as error:
+    canvas.discard()
     sys.exit(str(error))
 """
 
@@ -166,12 +178,12 @@ def test_full_disk_is_one_line_and_leaves_what_was(tmp_path, suffix, limit):
 
 
 def test_check_output_refuses_in_one_line(tmp_path, monkeypatch):
-    check_output(tmp_path / "scene.tif", shape=(10, 10))
+    check_output(tmp_path / "scene.tif", (10, 10))
     assert not list(tmp_path.iterdir())
 
     def refused(path: Path, words: str, **options) -> None:
         with pytest.raises(OurganError, match=words) as caught:
-            check_output(path, **options)
+            check_output(path, **{"shape": (10, 10), **options})
         assert "\n" not in str(caught.value) and str(path.parent) in str(caught.value)
 
     refused(tmp_path / "scene.jpg", "written as")
@@ -180,7 +192,7 @@ def test_check_output_refuses_in_one_line(tmp_path, monkeypatch):
     for taken in ("scene.tif", "scene.json", "scene.preview.jpg"):
         (tmp_path / taken).touch()
         refused(tmp_path / "scene.tif", "exists already")
-        check_output(tmp_path / "scene.tif", overwrite=True)
+        check_output(tmp_path / "scene.tif", (10, 10), overwrite=True)
         (tmp_path / taken).unlink()
     (tmp_path / "scene.tif").mkdir()
     refused(tmp_path / "scene.tif", "exists already", overwrite=True)
@@ -189,4 +201,4 @@ def test_check_output_refuses_in_one_line(tmp_path, monkeypatch):
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a directory that even root cannot write")
 def test_check_output_finds_an_unwritable_directory():
     with pytest.raises(OurganError, match="/proc cannot be written"):
-        check_output("/proc/scene.tif")
+        check_output(Path("/proc/scene.tif"), (10, 10))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,8 +40,14 @@ def pixels() -> np.ndarray:
         return np.asarray(image.resize((330, 517)))
 
 
+def begin(path: Path, shape: tuple[int, int], identity: dict[str, Any] = IDENTITY, **options: bool) -> Canvas:
+    canvas = Canvas(path, *shape, **options)
+    assert canvas.begin(identity) == canvas.rows
+    return canvas
+
+
 def draw(path: Path, pixels: np.ndarray, *, pause: float = 0, resume: bool = False) -> None:
-    canvas = Canvas(path, *pixels.shape[:2], IDENTITY, resume=resume)
+    canvas = begin(path, pixels.shape[:2], resume=resume)
     for row in range(canvas.rows, len(pixels), 7):
         time.sleep(pause)
         canvas.append(pixels[row : row + 7])
@@ -65,7 +72,7 @@ def test_killed_at_20_moments_it_ends_with_the_same_bytes(tmp_path, pixels, suff
         killed = os.waitpid(child, 0)[1] == signal.SIGKILL
         kills += killed
         if (tmp_path / f".scene{suffix}.unfinished" / "run.json").exists():
-            begun.append(Canvas(path, *pixels.shape[:2], IDENTITY, resume=True).rows)
+            begun.append(begin(path, pixels.shape[:2], resume=True).rows)
         if not killed:
             assert sha256(path) == whole
             for output in tmp_path.glob("scene*"):
@@ -80,32 +87,62 @@ def test_killed_at_20_moments_it_ends_with_the_same_bytes(tmp_path, pixels, suff
 
 def test_another_picture_in_the_same_file_is_refused_by_what_differs(tmp_path, pixels):
     path, shape = tmp_path / "scene.tif", pixels.shape[:2]
-    Canvas(path, *shape, IDENTITY).append(pixels[:130])
+    begin(path, shape).append(pixels[:130])
     with pytest.raises(OurganError, match=r"begun and not finished; pass --resume"):
-        Canvas(path, *shape, IDENTITY)
+        begin(path, shape)
     for other, size, words in (
         (IDENTITY | {"seed": 8}, shape, "begun with seed 7, this is 8"),
         (IDENTITY | {"weights": {}}, shape, "begun with weights"),
         (IDENTITY, (shape[0], 331), "begun with width 330, this is 331"),
     ):
         with pytest.raises(OurganError, match=words) as caught:
-            Canvas(path, *size, other, resume=True)
+            begin(path, size, other, resume=True)
         assert "\n" not in str(caught.value)
-    assert Canvas(path, *shape, IDENTITY, resume=True).rows == 128
-    assert Canvas(path, *shape, IDENTITY | {"seed": 8}, overwrite=True).rows == 0
+    assert begin(path, shape, resume=True).rows == 128
+    assert begin(path, shape, IDENTITY | {"seed": 8}, overwrite=True).rows == 0
+
+
+def test_what_was_drawn_is_replaced_only_if_it_is_another(tmp_path, pixels):
+    path, shape = tmp_path / "scene.tif", pixels.shape[:2]
+    begin(path, shape).append(pixels[:130])
+    both = {"resume": True, "overwrite": True}
+    assert begin(path, shape, **both).rows == 128
+    assert begin(path, shape, IDENTITY | {"seed": 8}, **both).rows == 0
+    assert begin(path, shape, IDENTITY | {"seed": 8}, resume=True).rows == 0
+
+
+def test_a_crash_while_the_rows_are_removed_leaves_a_finished_picture(tmp_path, pixels, monkeypatch):
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "scene.tif"
+    canvas = begin(path, pixels.shape[:2])
+    canvas.append(pixels)
+    rename = Path.rename
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        # Removing is many steps, of which the first is one: the rows are not an unfinished picture any more.
+        patch.setattr(Path, "rename", lambda self, to: (rename(self, to), crash()))
+        canvas.finish({})
+    assert not (tmp_path / ".scene.tif.unfinished").exists()
+    with pytest.raises(OurganError, match="exists already"):
+        Canvas(path, *pixels.shape[:2], resume=True)
+    draw(tmp_path / "other.tif", pixels)
+    assert path.read_bytes() == (tmp_path / "other.tif").read_bytes()
+    Canvas(path, *pixels.shape[:2], overwrite=True).begin()
+    assert not (tmp_path / ".scene.tif.discarded").exists()
 
 
 def test_what_a_crash_of_the_disk_has_spoilt_is_drawn_again(tmp_path, pixels):
     path, shape = tmp_path / "scene.tif", pixels.shape[:2]
-    Canvas(path, *shape, IDENTITY).append(pixels)
+    begin(path, shape).append(pixels)
     parts = sorted((tmp_path / ".scene.tif.unfinished").glob("level0-*"))
     whole = parts[3].read_bytes()
     for spoilt in (b"", whole[:-1], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]):
         parts[3].write_bytes(spoilt)
-        assert Canvas(path, *shape, IDENTITY, resume=True).rows == 3 * 64
+        assert begin(path, shape, resume=True).rows == 3 * 64
     (tmp_path / ".scene.tif.unfinished/run.json").write_text("{")
     with pytest.raises(OurganError, match=r"run.json: damaged"):
-        Canvas(path, *shape, IDENTITY, resume=True)
+        begin(path, shape, resume=True)
 
 
 FULL_DISK = """
@@ -118,7 +155,7 @@ noise = np.random.default_rng(0).integers(0, 256, (1100, 600, 3), dtype=np.uint8
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     canvas = Canvas(sys.argv[1], 1100, 600, resume=True)
-    canvas.append(noise[canvas.rows :])
+    canvas.append(noise[canvas.begin() :])
     canvas.finish({})
 except OurganError as error:
     sys.exit(f"{canvas.rows} {error}")
@@ -146,7 +183,7 @@ def test_a_full_disk_is_one_line_and_goes_on_once_there_is_room(tmp_path, limit)
 def test_a_disk_that_cannot_hold_it_is_refused_before_anything_is_drawn(tmp_path):
     side = int(shutil.disk_usage(tmp_path).free ** 0.5)
     with pytest.raises(OurganError, match="MiB are free; make room"):
-        check_output(tmp_path / "scene.tif", shape=(side, side))
+        check_output(tmp_path / "scene.tif", (side, side))
     with pytest.raises(OurganError, match="MiB are free; make room"):
         Canvas(tmp_path / "scene.tif", side, side)
     assert not list(tmp_path.iterdir())

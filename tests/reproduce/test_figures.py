@@ -16,8 +16,9 @@ from ourgan.reproduce import figures
 from ourgan.reproduce.chapter import as_picture
 from ourgan.reproduce.figures.style import COLOURS
 from ourgan.upscale.receptive_field import effective
+from ourgan.upscale.schedule import upscale
 from ourgan.upscale.seams import level_difference, measure_seams, seam_difference
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.tiles import TilePlan
 
 Photo = Callable[..., Tensor]
 
@@ -67,9 +68,9 @@ def test_seam_crops_show_the_worst_place() -> None:
 def test_seams_are_drawn(photo: Photo, network: RRDBNet) -> None:
     image = photo("stream", 96)
     assert image.shape == (3, 64, 96)
-    whole = upscale(network, image, TilePlan(64, 96, 64, 96, overlap=0), progress=False)
+    whole = upscale(network, image, TilePlan(64, 96, 64, 96, overlap=0))
     plans = {overlap: TilePlan(64, 96, 64, 48, overlap) for overlap in (0, 4)}
-    tiled = {overlap: upscale(network, image, plan, progress=False) for overlap, plan in plans.items()}
+    tiled = {overlap: upscale(network, image, plan) for overlap, plan in plans.items()}
     maps = {overlap: level_difference(pieces, whole) for overlap, pieces in tiled.items()}
     measured = {overlap: seam_difference(tiled[overlap], whole, plans[overlap]) for overlap in plans}
     assert measure_seams(network, image, (0, 4)) == measured

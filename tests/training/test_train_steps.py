@@ -105,12 +105,12 @@ def test_steps_are_added_used_and_described(
     assert spandrel.ModelLoader().load_from_state_dict(state).scale == 4
 
     loaded = OurGAN.from_pretrained(model, device="cpu")
-    (fine_tuned, source), (released, _) = loaded.network(2), loaded.network(3)
+    (fine_tuned, source), (released, _) = loaded.upscaler.network(2), loaded.upscaler.network(3)
     assert source.source == "fine-tuned: sr2.safetensors"
     if facts["best_iteration"]:
         assert not torch.equal(fine_tuned.conv_last.weight, released.conv_last.weight)
-    record = loaded.record(seed=0, size="4k")
-    assert [used["name"] for used in record["weights"].values()] == ["sr2", "realesrgan-x4plus"]
+    used = loaded.upscaler.describe(loaded.upscaler.plan(torch.rand(3, 18, 24), [2, 3]))["weights"]
+    assert [weights["name"] for weights in used.values()] == ["sr2", "realesrgan-x4plus"]
     loaded.save_pretrained(tmp_path / "again")
     assert (tmp_path / "again/sr2.safetensors").read_bytes() == (model / "sr2.safetensors").read_bytes()
 
@@ -256,7 +256,7 @@ def test_weights_of_a_step_that_are_damaged_are_refused(home: Path, tmp_path: Pa
     state["conv_body.weight"][0] = float("nan")
     save_file(state, model / "sr2.safetensors")
     with pytest.raises(weights.WeightsError, match=r"conv_body\.weight holds values that are not finite"):
-        OurGAN.from_pretrained(model, device="cpu").network(2)
+        OurGAN.from_pretrained(model, device="cpu").upscaler.network(2)
     (model / "sr2.safetensors").unlink()
     with pytest.raises(Exception, match=r"sr2\.safetensors: missing; copy the whole model"):
         OurGAN.from_pretrained(model)

@@ -14,10 +14,10 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.upscale import overlap as overlap_module
 from ourgan.upscale.crop import CropError, crop
+from ourgan.upscale.noise import add_noise
 from ourgan.upscale.overlap import measure_margin
-from ourgan.upscale.receptive_field import theoretical
+from ourgan.upscale.reach import theoretical
 from ourgan.upscale.schedule import Step
-from ourgan.upscale.tiles import add_noise
 
 SIZE = (60, 37)  # larger than what the networks reach
 

@@ -14,9 +14,9 @@ from ourgan.models.rrdbnet import RRDBNet
 from ourgan.upscale import overlap as overlap_module
 from ourgan.upscale.crop import crop
 from ourgan.upscale.overlap import measure_margin
-from ourgan.upscale.receptive_field import theoretical
-from ourgan.upscale.schedule import Step
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.reach import theoretical
+from ourgan.upscale.schedule import Step, upscale
+from ourgan.upscale.tiles import TilePlan
 
 
 def tiny() -> RRDBNet:
@@ -54,7 +54,7 @@ def test_released_weights_on_a_photo(
     elsewhere = image[:, :40, :80].contiguous()
     whole = network(elsewhere[None])[0].clamp(0, 1)
     for overlap, within in ((context, True), (0, False)):
-        tiles = upscale(network, elsewhere, TilePlan(40, 80, 40, 40, overlap), progress=False).clamp(0, 1)
+        tiles = upscale(network, elsewhere, TilePlan(40, 80, 40, 40, overlap)).clamp(0, 1)
         assert ((tiles - whole).abs().max() * 255 <= 2 * 25) == within
 
     monkeypatch.setattr(overlap_module, "_positions", lambda image: [(32, 56)])

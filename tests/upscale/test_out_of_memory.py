@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from ourgan import weights
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.upscale.receptive_field import theoretical
-from ourgan.upscale.tiles import TilePlan, TilingError, concat, split, trim, upscale, upscale_tile
+from ourgan.upscale.reach import theoretical
+from ourgan.upscale.schedule import upscale
+from ourgan.upscale.tiles import TilePlan, TilingError, concat, split, trim
+from ourgan.upscale.tiles_ops import upscale_tile
 
 torch.manual_seed(0)
 NETWORK = RRDBNet(8, 1, 4).eval().requires_grad_(False)
@@ -61,19 +63,19 @@ class SmallDevice(nn.Module):
 
 def test_a_tile_that_does_not_fit_is_halved_with_the_same_overlap() -> None:
     plan = TilePlan(70, 100, 35, 50, REACH)
-    expected = upscale(NETWORK, IMAGE, plan, progress=False)
+    expected = upscale(NETWORK, IMAGE, plan)
     device = SmallDevice(3200)
-    actual = upscale(device, IMAGE, plan, progress=False)
+    actual = upscale(device, IMAGE, plan)
     # Not bit by bit: another shape may round differently.
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
     assert max(height * width for _, height, width in device.done) <= 3200
-    short = upscale(SmallDevice(1500), IMAGE, TilePlan(70, 100, 35, 50, 4), progress=False)
+    short = upscale(SmallDevice(1500), IMAGE, TilePlan(70, 100, 35, 50, 4))
     assert (short - expected).abs().max() > 1e-2
 
 
 def test_what_is_finished_is_kept() -> None:
     device = SmallDevice(3500)
-    upscale(device, IMAGE, TilePlan(70, 100, 35, 50, REACH), progress=False)
+    upscale(device, IMAGE, TilePlan(70, 100, 35, 50, REACH))
     assert len(device.done) == 8  # two for each of the four tiles
     assert len({pixels for pixels, _, _ in device.done}) == 8
 
@@ -81,7 +83,7 @@ def test_what_is_finished_is_kept() -> None:
 def test_later_tiles_begin_with_what_fits(caplog: pytest.LogCaptureFixture) -> None:
     device = SmallDevice(450)
     with caplog.at_level(logging.WARNING):
-        upscale(device, IMAGE, TilePlan(70, 100, 20, 20, 4), progress=False)
+        upscale(device, IMAGE, TilePlan(70, 100, 20, 20, 4))
     assert device.failed == [24 * 24, 18 * 28]  # the first tile, and the half of the first inner one
     (record,) = caplog.records
     assert record.getMessage().startswith("Tile(top=0, left=0, ")
@@ -100,10 +102,10 @@ def test_halves_of_released_weights_are_the_tiles_of_a_plan_with_half_the_size(
     network, _ = weights.network()
     image = photo(width=256)[:, 40:80, 60:188]
     device = SmallDevice(40 * 127, network=network)
-    halved = upscale(device, image, TilePlan(40, 128, 40, 128, 48), progress=False)
+    halved = upscale(device, image, TilePlan(40, 128, 40, 128, 48))
     assert device.failed == [40 * 128]
-    assert torch.equal(halved, upscale(network, image, TilePlan(40, 128, 40, 64, 48), progress=False))
-    whole = upscale(network, image, TilePlan(40, 128, 40, 128, 48), progress=False)
+    assert torch.equal(halved, upscale(network, image, TilePlan(40, 128, 40, 64, 48)))
+    whole = upscale(network, image, TilePlan(40, 128, 40, 128, 48))
     levels = 255 * (halved.clamp(0, 1) - whole.clamp(0, 1)).abs()
     assert 0 < levels.mean() < 0.2  # what any seam of this overlap costs, and no more
 
@@ -119,13 +121,13 @@ def test_halves_of_released_weights_are_the_tiles_of_a_plan_with_half_the_size(
 def test_what_no_halving_helps_is_said(error: Exception, asked: str) -> None:
     match = rf"of \d+x\d+ pixels with an overlap of 20 does not fit into memory{asked} and .* --memory-budget"
     with pytest.raises(TilingError, match=match) as caught:
-        upscale(SmallDevice(1000, error), IMAGE, TilePlan(70, 100, 35, 50, 20), progress=False)
+        upscale(SmallDevice(1000, error), IMAGE, TilePlan(70, 100, 35, 50, 20))
     assert "\n" not in str(caught.value)
 
 
 def test_halves_of_windows_begin_and_end_at_windows() -> None:
     device, plan = SmallDevice(1100), TilePlan(64, 96, 24, 40, 8, size_multiple=8)
-    upscale(device, IMAGE[:, :64, :96], plan, progress=False)
+    upscale(device, IMAGE[:, :64, :96], plan)
     assert device.failed
     assert all(height % 8 == width % 8 == 0 for _, height, width in device.done)
 
@@ -134,7 +136,7 @@ def test_halves_of_windows_begin_and_end_at_windows() -> None:
 def test_another_error_is_no_reason_to_go_on(error: Exception) -> None:
     device = SmallDevice(900, error)
     with pytest.raises(type(error), match=str(error)):  # the second tile is larger than the first
-        upscale(device, IMAGE, TilePlan(70, 100, 20, 30, 4), progress=False)
+        upscale(device, IMAGE, TilePlan(70, 100, 20, 30, 4))
     assert (len(device.done), len(device.failed)) == (1, 1)
 
 
@@ -149,14 +151,14 @@ def test_what_failed_is_released_before_the_halves_are_computed() -> None:
             return super().forward(image)
 
     device = Activations(2000)
-    upscale(device, IMAGE, TilePlan(70, 100, 70, 100, 4), progress=False)
+    upscale(device, IMAGE, TilePlan(70, 100, 70, 100, 4))
     assert device.failed
 
 
 def test_no_tile_is_pasted_twice() -> None:
     # What is usual elsewhere: an error is printed, and the pixels of the tile before are pasted once more.
     plan = TilePlan(70, 100, 35, 50, REACH)
-    expected = upscale(NETWORK, IMAGE, plan, progress=False)
+    expected = upscale(NETWORK, IMAGE, plan)
 
     class Failing(SmallDevice):
         """At the second tile, once."""
@@ -175,7 +177,7 @@ def test_no_tile_is_pasted_twice() -> None:
 
     stale = usual(Failing(0))
     assert torch.equal(stale[:, :140, 200:], stale[:, :140, :200])  # there it is
-    ours = upscale(Failing(0), IMAGE, plan, progress=False)
+    ours = upscale(Failing(0), IMAGE, plan)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 
 
@@ -183,7 +185,7 @@ CHILD = """
 import json, resource, sys
 import torch
 from ourgan.models.rrdbnet import RRDBNet
-from ourgan.upscale import tiles
+from ourgan.upscale import schedule, tiles
 
 torch.set_num_threads(1)
 torch.backends.mkldnn.enabled = False  # it has a memory of its own, and fails in its own words
@@ -195,7 +197,7 @@ network.conv_last.weight /= 500
 image, plan = torch.rand(3, 160, 160), tiles.TilePlan(160, 160, 160, 160, 24)
 shapes, results = [], []
 network.register_forward_hook(lambda module, args, result: shapes.append(tuple(args[0].shape[2:])))
-tiles.upscale(network, image[:, :16, :16], tiles.TilePlan(16, 16, 16, 16, 0), progress=False)
+schedule.upscale(network, image[:, :16, :16], tiles.TilePlan(16, 16, 16, 16, 0))
 for room in sys.argv[1:]:
     shapes.clear()
     taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -203,7 +205,7 @@ for room in sys.argv[1:]:
         limit = taken + int(room) * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     try:
-        tight = tiles.upscale(network, image, plan, progress=False)
+        tight = schedule.upscale(network, image, plan)
     except tiles.TilingError as error:
         tight = str(error)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

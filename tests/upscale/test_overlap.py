@@ -11,8 +11,9 @@ from ourgan._core.errors import OurganError
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.upscale.overlap import measure_margin, parse_overlap, resolve_overlap
 from ourgan.upscale.receptive_field import effective
+from ourgan.upscale.schedule import upscale
 from ourgan.upscale.seams import seam_difference
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.tiles import TilePlan
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_tolerance_keeps_the_seam_under_it(network: RRDBNet, photo) -> None:
     assert overlaps[200.0] < overlaps[0.05]
     assert overlaps[0.05] == measure_margin(network, image, 0.05)
     height, width = image.shape[1:]
-    whole = upscale(network, image, TilePlan(height, width, height, width, 0), progress=False)
+    whole = upscale(network, image, TilePlan(height, width, height, width, 0))
     plan = TilePlan(height, width, height, width // 2, overlaps[0.05])
-    seam = seam_difference(upscale(network, image, plan, progress=False), whole, plan, band=32)
+    seam = seam_difference(upscale(network, image, plan), whole, plan, band=32)
     assert seam.mean_in_band < 0.05

@@ -17,12 +17,12 @@ from ourgan.io.pixels import resize
 from ourgan.io.read import read_image
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
+from ourgan.upscale.reach import theoretical
 from ourgan.upscale.receptive_field import (
     EffectiveReceptiveField,
     circle_share,
     effective,
     mean_field,
-    theoretical,
 )
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"

@@ -13,8 +13,18 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.schedule import BandPlan, Step, Tiles, bytes_in_bands, choose_plans, render_rows
-from ourgan.upscale.tiles import add_noise, upscale
+from ourgan.upscale.bands import BandPlan
+from ourgan.upscale.noise import add_noise
+from ourgan.upscale.schedule import (
+    Layout,
+    Step,
+    UpscalePlan,
+    bytes_in_bands,
+    choose_plans,
+    render_rows,
+    upscale,
+)
+from ourgan.upscale.tiles import TilePlan
 
 Networks = RRDBNet | SwinIR
 
@@ -43,7 +53,7 @@ def test_chained_steps_are_one_step_after_the_other(network: Networks) -> None:
     for method in ("stream", "tile"):
         plans, why = choose_plans(steps, 21, 13, method=method, overlap=0, budget_bytes=2**30)
         assert method == "tile" or "no seam" in why
-        torch.testing.assert_close(joined(render_rows(image, plans, 5)(0)), whole, rtol=0, atol=1e-5)
+        torch.testing.assert_close(joined(render_rows(image, plans, 5)), whole, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -54,13 +64,13 @@ def test_from_any_row_on_it_is_bit_for_bit_the_same(network: Networks, data: st.
     image = torch.rand(3, height, 9, generator=torch.Generator().manual_seed(height))
     steps = [Step(step, network, 0.05) for step in (2, 3)]
     tiled, _ = choose_plans(steps, height, 9, method="tile", overlap=8, budget_bytes=900 * 16 * 40 * 40)
-    plans = data.draw(
-        st.sampled_from([[BandPlan(s, height * 4**n, 9 * 4**n, band) for n, s in enumerate(steps)], tiled])
-    )
-    whole = joined(render_rows(image, plans, 5)(0))
+    sizes = [BandPlan(height * 4**n, 9 * 4**n, band) for n in range(2)]
+    banded = [UpscalePlan(step, layout) for step, layout in zip(steps, sizes, strict=True)]
+    plans = data.draw(st.sampled_from([banded, tiled]))
+    whole = joined(render_rows(image, plans, 5))
     assert whole.shape == (3, 16 * height, 16 * 9)
     first = data.draw(st.integers(0, 16 * height - 1), "first")
-    assert torch.equal(joined(render_rows(image, plans, 5)(first)), whole[:, first:])
+    assert torch.equal(joined(render_rows(image, plans, 5, first)), whole[:, first:])
 
 
 def test_tiles_are_those_of_the_plan(network: Networks) -> None:
@@ -68,23 +78,28 @@ def test_tiles_are_those_of_the_plan(network: Networks) -> None:
     [plan], why = choose_plans(
         [Step(2, network, 0)], 50, 70, method="tile", overlap=8, budget_bytes=900 * 16 * 1500
     )
-    assert isinstance(plan, Tiles) and plan.plan.rows > 1 and plan.plan.columns > 1 and "asked" in why
-    expected = upscale(network, image, plan.plan, progress=False).clamp(0, 1)
-    assert torch.equal(joined(render_rows(image, [plan], 5)(0)), expected)
+    layout = plan.layout
+    assert isinstance(layout, TilePlan) and layout.rows > 1 and layout.columns > 1 and "asked" in why
+    expected = upscale(network, image, layout).clamp(0, 1)
+    assert torch.equal(joined(render_rows(image, [plan], 5)), expected)
 
 
 def test_the_largest_band_that_fits_else_tiles_else_a_clear_line(network: Networks) -> None:
     steps = [Step(step, network, 0) for step in (2, 3, 4)]
 
-    def chosen(budget: int, method: str = "auto") -> list[BandPlan | Tiles]:
-        return choose_plans(steps, 30, 40, method=method, overlap=0, budget_bytes=budget)[0]
+    def chosen(budget: int, method: str = "auto") -> list[Layout]:
+        plans, _ = choose_plans(steps, 30, 40, method=method, overlap=0, budget_bytes=budget)
+        return [plan.layout for plan in plans]
 
     for band in (64, 32, 8):
         needed = bytes_in_bands(steps, 40, band)
         assert all(isinstance(plan, BandPlan) and plan.band == band for plan in chosen(needed))
         assert all(not isinstance(plan, BandPlan) or plan.band < band for plan in chosen(needed - 1))
     plans, why = choose_plans(steps, 30, 40, method="auto", overlap=0, budget_bytes=needed - 1)
-    assert all(isinstance(plan, Tiles) for plan in plans) and "tiles, because bands of 8 rows 640" in why
+    assert (
+        all(isinstance(plan.layout, TilePlan) for plan in plans)
+        and "tiles, because bands of 8 rows 640" in why
+    )
     for method in ("stream", "tile"):
         with pytest.raises(OurganError, match="budget") as caught:
             chosen(1000, method)
@@ -101,5 +116,5 @@ def test_memory_is_that_of_the_width(network: Networks) -> None:
             read += 8
             yield torch.rand(3, 8, 9)
 
-    next(BandPlan(Step(2, network, 0), 10_000, 9, 8).rows(image, 5, 0))
+    next(UpscalePlan(Step(2, network, 0), BandPlan(10_000, 9, 8)).rows(image, 5, 0))
     assert read < 400

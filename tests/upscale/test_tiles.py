@@ -15,19 +15,19 @@ from ourgan.io.pixels import resize
 from ourgan.io.read import read_image
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
-from ourgan.upscale.receptive_field import theoretical
+from ourgan.upscale.noise import add_noise
+from ourgan.upscale.reach import theoretical
+from ourgan.upscale.schedule import upscale
 from ourgan.upscale.seams import seam_difference
 from ourgan.upscale.tiles import (
     Tile,
     TilePlan,
     TilingError,
-    add_noise,
     choose_tile_plan,
     concat,
     split,
     tile_cost,
     trim,
-    upscale,
 )
 
 PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
@@ -118,10 +118,10 @@ def test_overlap_of_the_theoretical_reach_is_exact(
     twin = copy.deepcopy(network).double()
     whole = twin(photo[None].double())[0].detach().float()
     reach = theoretical(network).reach
-    tiled = upscale(twin, photo, TilePlan(61, 83, height, width, reach), progress=False)
+    tiled = upscale(twin, photo, TilePlan(61, 83, height, width, reach))
     torch.testing.assert_close(tiled, whole, atol=1e-6, rtol=1e-6)
     if height < 61 - reach:  # and one pixel less is already too little
-        short = upscale(twin, photo, TilePlan(61, 83, height, 83, reach - 1), progress=False)
+        short = upscale(twin, photo, TilePlan(61, 83, height, 83, reach - 1))
         assert not torch.equal(short, tiled)
 
 
@@ -137,7 +137,7 @@ def test_tiles_of_swinir_have_to_begin_where_its_windows_do(photo: Tensor) -> No
         whole = swin(photo[None])[0]
     for chosen, same in ((overlap, True), (overlap - 16, False)):
         plan = TilePlan(61, 83, 32, 24, chosen, size_multiple=swin.size_multiple)
-        difference = (upscale(swin, photo, plan, progress=False) - whole).abs().max()
+        difference = (upscale(swin, photo, plan) - whole).abs().max()
         assert difference < 1e-6 if same else difference > 1e-3
     core = 12 + reach  # from here on nothing depends on the border of any of these tiles
     for start, same in ((8, True), (4, False), (12, False)):
@@ -152,7 +152,7 @@ def test_less_overlap_shows(network: RRDBNet, photo: Tensor) -> None:
     differences = []
     for overlap in (0, 4, theoretical(network).reach):
         plan = TilePlan(61, 83, 20, 30, overlap)
-        tiled = upscale(network, photo, plan, progress=False)
+        tiled = upscale(network, photo, plan)
         differences.append(seam_difference(tiled, whole, plan, band=16))
     none, some, enough = differences
     assert none.mean_in_band > 2 * some.mean_in_band > 20 * enough.mean_in_band
@@ -162,8 +162,8 @@ def test_less_overlap_shows(network: RRDBNet, photo: Tensor) -> None:
 
 def test_bfloat16_comes_back_as_float32(network: RRDBNet, photo: Tensor) -> None:
     plan = TilePlan(61, 83, 61, 40, 8)
-    exact = upscale(network, photo, plan, progress=False)
-    fast = upscale(copy.deepcopy(network).bfloat16(), photo, plan, progress=False)
+    exact = upscale(network, photo, plan)
+    fast = upscale(copy.deepcopy(network).bfloat16(), photo, plan)
     assert fast.dtype == torch.float32
     assert 0 < (fast - exact).abs().mean() < 0.05 * exact.std()
 
@@ -193,10 +193,10 @@ class Overflow(nn.Module):
 def test_a_tile_that_is_not_finite_stops_everything(photo: Tensor) -> None:
     plan = TilePlan(61, 83, 20, 30, 4)
     image = photo * 0.9
-    assert upscale(Overflow(), image, plan, progress=False).shape == (3, 244, 332)
+    assert upscale(Overflow(), image, plan).shape == (3, 244, 332)
     image[1, 33, 44] = 1
     with pytest.raises(TilingError, match=r"top=20, left=30, .* not finite in torch\.float32"):
-        upscale(Overflow(), image, plan, progress=False)
+        upscale(Overflow(), image, plan)
 
 
 def test_wrong_sizes_are_refused(network: RRDBNet, photo: Tensor) -> None:
@@ -209,9 +209,9 @@ def test_wrong_sizes_are_refused(network: RRDBNet, photo: Tensor) -> None:
     with pytest.raises(TilingError, match="at least 1"):
         TilePlan(540, 1024, 0, 512, 1)
     with pytest.raises(TilingError, match="plan is for 60x83"):
-        upscale(network, photo, TilePlan(60, 83, 20, 20, 4), progress=False)
+        upscale(network, photo, TilePlan(60, 83, 20, 20, 4))
     with pytest.raises(TilingError, match="check scale"):
-        upscale(network, photo, TilePlan(61, 83, 20, 20, 4, scale=2), progress=False)
+        upscale(network, photo, TilePlan(61, 83, 20, 20, 4, scale=2))
 
 
 # Eq. 8 and the choice of a tile

@@ -185,7 +185,7 @@ def _sample(model: OurGAN, scene: Scene, inject_at: tuple[int, Tensor] | None) -
         scene.seed,
         width=scene.width,
         noise_scales=scene.noise_scales or None,
-        noise=scene.noise(model.device),
+        noise=scene.noise(model.upscaler.device),
         inject_at=inject_at,
     )
 

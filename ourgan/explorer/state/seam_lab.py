@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import threading
-from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.colors import LogNorm
@@ -17,10 +13,11 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.explorer.state.background import ByteCache
 from ourgan.io.pixels import contact_sheet, from_uint8
-from ourgan.upscale.bands import upscale_in_bands
-from ourgan.upscale.schedule import Network
+from ourgan.upscale.bands import BandPlan
+from ourgan.upscale.schedule import upscale
 from ourgan.upscale.seams import SeamDifference, level_difference, seam_difference
-from ourgan.upscale.tiles import TilePlan, upscale
+from ourgan.upscale.tiles import TilePlan
+from ourgan.upscale.upscaler import Upscaler
 
 # LR pixels. Wide enough for an overlap of 48 beside a tile of 64; as flat as it is so that any choice takes
 # under two seconds on two cores in float32.
@@ -66,13 +63,11 @@ class SeamLab:
     """Tiles against exact bands with the network of step 2, in float32, so that rounding plays no part.
 
     Args:
-        network: returns that network; called for the first strip, because loading weights takes a moment.
+        upscaler: of the model; its network is loaded for the first strip.
     """
 
-    def __init__(self, network: Callable[[], Network]) -> None:
-        self._load = network
-        self._network: Network | None = None
-        self._lock = threading.Lock()
+    def __init__(self, upscaler: Upscaler) -> None:
+        self._upscaler = upscaler.using(dtype="float32")
         self._banded = ByteCache(8 * 2**20)
 
     def strip(self, image: Float[Tensor, "3 H W"], x: int, y: int) -> Float[Tensor, "3 h w"]:
@@ -98,25 +93,11 @@ class SeamLab:
             raise SeamError(f"tile {tile}: use one of {', '.join(map(str, TILES))}")
         if not 0 <= overlap <= min(tile, MAX_OVERLAP):
             raise SeamError(f"overlap {overlap} with a tile of {tile}: use 0 to {min(tile, MAX_OVERLAP)}")
-        network = self._exact()
+        network = self._upscaler.network(2)[0]
         height, width = strip.shape[1:]
         rows = height + -height % network.size_multiple
         plan = TilePlan(height, width, rows, tile, overlap, network.scale, network.size_multiple)
-        tiled = upscale(network, strip, plan, progress=False).clamp(0, 1)
-        key = strip.numpy().tobytes()
-        banded = self._banded.find_or_make(key, lambda: _upscale_in_bands(network, strip))
+        tiled = upscale(network, strip, plan).clamp(0, 1)
+        key, bands = strip.numpy().tobytes(), BandPlan(height, width, band=8)
+        banded = self._banded.find_or_make(key, lambda: upscale(network, strip, bands).clamp(0, 1))
         return Seams(tiled, banded, plan, seam_difference(tiled, banded, plan))
-
-    def _exact(self) -> Network:
-        with self._lock:
-            if self._network is None:
-                network = self._load()
-                single = next(network.parameters()).dtype == torch.float32
-                self._network = network if single else copy.deepcopy(network).float()
-            return self._network
-
-
-@torch.no_grad()
-def _upscale_in_bands(network: Network, strip: Tensor) -> Tensor:
-    height, width = strip.shape[1:]
-    return torch.cat(list(upscale_in_bands(network, [strip], height, width, band=8)), 1).clamp(0, 1)

@@ -33,7 +33,7 @@ class SeamPanel(Panel):
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
         session = self.session
-        self.lab = SeamLab(lambda: session.model.network(2)[0])
+        self.lab = SeamLab(session.model.upscaler)
         width, height = session.own_width, session.height
         self.tile = control(widgets.Dropdown, "Tile", "tile", "110px", options=TILES, value=64)
         self.overlap = self._slider("Overlap α", "overlap", MAX_OVERLAP, 10)
