@@ -79,6 +79,7 @@ def test_saved_and_loaded_it_draws_the_same(model: OurGAN, tmp_path: Path) -> No
     assert again.generator.noise_amplitudes == model.generator.noise_amplitudes
 
 
+@pytest.mark.slow
 def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
     path = model.synthesize(5, "4k", tmp_path / "scene.tif", progress=False)
     pixels = model.synthesize(5, "4k", progress=False)
@@ -94,6 +95,7 @@ def test_from_seed_to_file(model: OurGAN, tmp_path: Path) -> None:
         model.synthesize(5, "1k", tmp_path / "scene.tif", progress=False)
 
 
+@pytest.mark.slow
 def test_what_was_begun_goes_on_to_the_same_pixels(
     model: OurGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_what_was_begun_goes_on_to_the_same_pixels(
         assert np.array_equal(again, whole)
 
 
+@pytest.mark.slow
 def test_the_steps_enlarge_what_they_are_given(model: OurGAN, photo: Callable[..., Tensor]) -> None:
     # Averaged back to its size, the enlarged photo is the photo: right way up, right place, right colours.
     image = photo(width=24)
@@ -199,6 +202,7 @@ def test_damage_is_refused_by_name(model: OurGAN, tmp_path: Path) -> None:
         assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_window_is_the_same_pixels_without_the_rest(model: OurGAN) -> None:
     whole = model.synthesize(5, "4k", progress=False)
     assert isinstance(whole, np.ndarray)

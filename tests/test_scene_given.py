@@ -56,6 +56,7 @@ def test_an_image_at_a_scale(model: OurGAN, photo) -> None:
         model.sample(5, inject_at=(0, given))
 
 
+@pytest.mark.slow
 def test_a_picture_in_place_of_the_seeds(model: OurGAN, photo, tmp_path: Path) -> None:
     given = photo(width=24)
     pixels = model.synthesize(5, "1k", image=given, progress=False)

@@ -34,6 +34,7 @@ OF_TWO: list[Callable[[Tensor, Tensor], object]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [GREY, BATCH, IMAGE.byte()], ids=["grey", "batch", "bytes"])
 def test_what_is_no_colour_picture_is_refused(wrong: Tensor) -> None:
     for measure in OF_ONE:

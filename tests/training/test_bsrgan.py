@@ -203,6 +203,7 @@ def test_no_way_of_shrinking_shifts(scale: int) -> None:
     assert misalignment(ways[2](moved), reference)[1] == pytest.approx(1 / scale, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_whole_degradation_does_not_shift() -> None:
     smooth, generator = smooth_image(), seeded(0)
     reference = bicubic_downscale(smooth)

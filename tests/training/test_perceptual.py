@@ -43,6 +43,7 @@ def images(photo: Photo) -> tuple[Tensor, Tensor]:
     return (real + 0.1 * torch.randn(real.shape)).clamp(0, 1), real
 
 
+@pytest.mark.slow
 def test_without_the_hub_a_stand_in_is_used_and_named(photo: Photo, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         loss = PerceptualLoss(["conv5_4"])

@@ -48,6 +48,7 @@ def steps(name: str, context: int) -> list[tuple[Step, int]]:
     return [(Step(step, NETWORKS[name], 0.1), context) for step in (2, 3)]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(list(NETWORKS)), st.data())
 def test_with_all_that_is_reached_a_window_is_the_whole(name: str, data: st.DataObject) -> None:

@@ -34,6 +34,7 @@ def counted(network: RRDBNet) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_released_weights_on_a_photo(
     photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

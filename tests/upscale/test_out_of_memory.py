@@ -96,6 +96,7 @@ def test_a_tile_alone_is_tried_whole() -> None:
     assert device.failed == [7000, 7000]
 
 
+@pytest.mark.slow
 def test_halves_of_released_weights_are_the_tiles_of_a_plan_with_half_the_size(
     photo: Callable[..., Tensor],
 ) -> None:
@@ -218,6 +219,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space of a process")
 def test_memory_that_really_ends() -> None:
     done = subprocess.run(

@@ -166,6 +166,7 @@ def test_radius_holds_the_share_that_the_circle_says() -> None:
     assert radii[shares >= 0.9 - 1e-9].min() == 1
 
 
+@pytest.mark.slow
 def test_released_weights_see_farther_in_magnitude_than_in_energy() -> None:
     network, _ = weights.network()
     image = low_resolution("picos-de-europa")

@@ -56,6 +56,7 @@ def test_chained_steps_are_one_step_after_the_other(network: Networks) -> None:
         torch.testing.assert_close(joined(render_rows(image, plans, 5)), whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_from_any_row_on_it_is_bit_for_bit_the_same(network: Networks, data: st.DataObject) -> None:
