@@ -1,5 +1,7 @@
 """Pieces at any size: exact, windows of one picture, seams without steps, no islands."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,3 +149,19 @@ def test_what_does_not_fit_is_refused(small, pieces):
     for box in ((0, 0, 0, 4), (-1, 0, 4, 4), (120, 0, 20, 4)):
         with pytest.raises(ValueError, match="is not inside"):
             carry(pieces, photo, 1, box)
+
+
+def test_bands_take_the_memory_of_a_band_however_high_the_picture(small, pieces):
+    photo = resized(small(size=(128, 192)), (512, 768))
+    peaks = []
+    for copies in (1, 8):
+        # The same rows again and again, each looking into the photo from further below.
+        labels = np.concatenate([pieces.labels - np.array([64 * n, 0, 0], np.int16) for n in range(copies)])
+        high = Pieces(labels, np.concatenate([pieces.added] * copies), pieces.photo_size)
+        next(bands(high, photo, 4, rows=16))
+        tracemalloc.start()
+        for _ in bands(high, photo, 4, rows=16):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < 4 * 16 * 768 * 3
