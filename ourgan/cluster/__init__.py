@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from tqdm.auto import tqdm
 
-from ourgan.cluster import local
-from ourgan.cluster.jobs import ClusterError, Job, Runner
+from ourgan.cluster.jobs import ClusterError, Job, Runner, find_gpus, run_here, run_in_processes
 
 __all__ = ["ClusterError", "Job", "run_jobs"]
 
@@ -26,11 +25,10 @@ def run_jobs(
     """Run jobs that are not done yet; those after a failed one still run, and what is finished is kept.
 
     Args:
-        jobs: what is to be done, in any order; one that occurs twice runs once.
-        cluster: None for processes of this machine; else "tcp://...", "tls://..." or a .toml file for
-            Dask, see `ourgan.cluster.dask`.
-        workers: processes of this machine; None: one for each GPU, or for each core. 1 runs the jobs in
-            this very process.
+        jobs: in any order; one that occurs twice runs once.
+        cluster: None for processes of this machine; else "tcp://...", "tls://..." or a .toml file, see
+            `ourgan.cluster.dask`.
+        workers: processes of this machine, 1 for this very one; None: one for each GPU, or for each core.
         title: what the progress bar says.
 
     Raises:
@@ -57,6 +55,6 @@ def _choose_runner(cluster: str | None, workers: int | None, jobs: int) -> Runne
         from ourgan.cluster.dask import run_on_dask
 
         return functools.partial(run_on_dask, cluster)
-    gpus = local.find_gpus()
+    gpus = find_gpus()
     count = min(workers or len(gpus) or os.cpu_count() or 1, jobs)
-    return local.run_here if count == 1 else functools.partial(local.run_in_processes, gpus, count)
+    return run_here if count == 1 else functools.partial(run_in_processes, gpus, count)

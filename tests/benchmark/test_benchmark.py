@@ -19,7 +19,6 @@ from ourgan.benchmark import config, jobs
 from ourgan.benchmark import samples as samples_module
 from ourgan.benchmark.photo_sets import load_set
 from ourgan.cli import main
-from ourgan.cluster import local
 from ourgan.io.pixels import write_image
 from ourgan.metrics.registry import METRICS
 
@@ -153,7 +152,7 @@ def test_orders_say_what_they_are_of(report: dict[str, list[dict[str, object]]])
 def test_a_second_run_makes_nothing_and_says_the_same(
     base: Path, done: Path, report: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "execute", lambda job: pytest.fail(f"{job} was run again"))
+    monkeypatch.setattr("ourgan.cluster.jobs.execute", lambda job: pytest.fail(f"{job} was run again"))
     more = ("--profile", base / "tiny.toml", "--samples", samples(base))
     assert main(command(base, done, *more)) == 0
     again = json.loads((done / "table.json").read_text())

@@ -17,9 +17,9 @@ import pytest
 
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError
-from ourgan.cluster import ClusterError, Job, local, run_jobs
+from ourgan.cluster import ClusterError, Job, run_jobs
 from ourgan.cluster import dask as dask_module
-from ourgan.cluster.jobs import execute
+from ourgan.cluster.jobs import execute, find_gpus, run_in_processes
 
 pytest.importorskip("distributed")
 JOBS = "cluster_jobs:smooth"
@@ -290,9 +290,9 @@ def test_gpus_are_dealt_one_to_a_process(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert local.find_gpus() == ["0", "1", "2"]
+    assert find_gpus() == ["0", "1", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
-    assert local.find_gpus() == ["5", "GPU-7"]
+    assert find_gpus() == ["5", "GPU-7"]
 
 
 def test_each_process_sees_its_own_gpu(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_each_process_sees_its_own_gpu(tmp_path: Path) -> None:
         Job("cluster_jobs:sees", {"out": str(tmp_path / f"{n}")}, (), (str(tmp_path / f"{n}"),))
         for n in range(4)
     ]
-    assert list(local.run_in_processes(["4", "GPU-7"], 2, jobs)) == [None] * 4
+    assert list(run_in_processes(["4", "GPU-7"], 2, jobs)) == [None] * 4
     seen = {(tmp_path / f"{n}").read_text() for n in range(4)}
     assert {line.split()[0] for line in seen} == {"4", "GPU-7"}
     assert len(seen) == 2  # a process keeps the GPU it has
