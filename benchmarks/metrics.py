@@ -30,10 +30,8 @@ from torch import Tensor
 from torchvision.models import inception_v3
 
 from ourgan._core.provenance import device_name
-from ourgan.metrics.frechet import frechet_distance
-from ourgan.metrics.lpips import TILE, cut_tiles, tiled_distance
-from ourgan.metrics.pairs import NETWORKS, mean_pairwise
-from ourgan.metrics.sifid import LAYERS, Extractor, extract_statistics, inception_up_to
+from ourgan.metrics.lpips import NETWORKS, TILE, cut_tiles, mean_pairwise, tiled_distance
+from ourgan.metrics.sifid import LAYERS, Extractor, extract_statistics, frechet_distance, inception_up_to
 from ourgan.models.feature_nets import inception_blocks
 
 SAMPLES = 3  # for SIFID with and without remembering

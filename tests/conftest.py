@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.models import Inception3, inception_v3
 
 from ourgan import weights
-from ourgan.metrics import frechet, sifid
+from ourgan.metrics import sifid
 from ourgan.metrics.lpips import lpips_network
 from ourgan.models.feature_nets import inception_blocks
 
@@ -101,4 +101,4 @@ def random_inception(inception_network: Inception3, monkeypatch: pytest.MonkeyPa
     """The network of SIFID replaced: the arithmetic is SIFID's, the numbers are none."""
     loaded = inception_blocks(inception_network.state_dict()), "random weights of a test"
     monkeypatch.setattr(sifid, "load_inception", lambda: loaded)
-    frechet._remembered.clear()
+    sifid._remembered.clear()

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy(
             "row_distances",
             "row_distribution_distance",
         ],
-        "pairs": ["mean_pairwise"],
+        "lpips": ["mean_pairwise"],
         "registry": ["METRICS", "Metric", "find_metric"],
     },
 )

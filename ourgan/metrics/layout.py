@@ -1,6 +1,6 @@
 """Numbers that need no network: is the layout the photo's, do samples vary, are they copies?
 
-All are in 8-bit levels: a difference of 1 is one of the 255 steps of an 8-bit file.
+All are of images in [0, 1], and in 8-bit levels: a difference of 1 is one of the 255 steps of an 8-bit file.
 """
 
 from __future__ import annotations
@@ -25,10 +25,6 @@ def row_colour_error(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h w
 
     Sky under a mountain changes the mean colour of a row; the same mountain further left does not. So
     this tells vertical incoherence from variety, which a perceptual distance between samples cannot.
-
-    Args:
-        photo: an image in [0, 1].
-        sample: another of the same height.
     """
     return float((photo.mean(2) - sample.mean(2)).abs().mean() * 255)
 
@@ -46,34 +42,20 @@ def row_distances(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"
     mountains; how high it stands does. Unlike the mean colour of a row, a bag also knows whether the row is
     half sky and half rock or all of it grey. 0 for the photo with the pixels of every row shuffled.
 
-    Args:
-        photo: an image in [0, 1].
-        sample: another of the same height.
-
-    Returns:
-        A distance for each row, mean over the channels, in 8-bit levels.
-
-    Raises:
-        ValueError: The heights differ.
+    Distances are means over the channels, in 8-bit levels. Raises ValueError where the heights differ.
     """
     if photo.shape[1] != sample.shape[1]:
         raise ValueError(f"heights {photo.shape[1]} and {sample.shape[1]}: scale one to the other")
     shares = (torch.arange(QUANTILES) + 0.5) / QUANTILES
-    first, second = (_quantiles(image, shares) for image in (photo, sample))
+    first, second = (
+        image.double().sort(2).values[:, :, (shares.double() * image.shape[2]).long()]
+        for image in (photo, sample)
+    )
     return (first - second).abs().mean((0, 2)).float() * 255
 
 
-def _quantiles(image: Tensor, shares: Tensor) -> Tensor:
-    """Return the values of each row at the given `shares` of its sorted pixels: (3, H, len(shares))."""
-    return image.double().sort(2).values[:, :, (shares.double() * image.shape[2]).long()]
-
-
 def pixel_differences(samples: Sequence[Float[Tensor, "3 h w"]]) -> Float[Tensor, "n n"]:
-    """Return the mean absolute difference of each of n samples to each other, in 8-bit levels.
-
-    Args:
-        samples: images of one size, in [0, 1].
-    """
+    """Return the mean absolute difference of each of n samples of one size to each other, in 8-bit levels."""
     stacked = torch.stack(list(samples))
     return torch.stack([(stacked - sample).abs().mean((1, 2, 3)) * 255 for sample in stacked])
 
@@ -87,12 +69,7 @@ def diversity(samples: Sequence[Float[Tensor, "3 h w"]]) -> float:
 def distance_to_photo(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h w"]) -> float:
     """Return the mean absolute difference to the photo or to its mirror image, whichever is nearer.
 
-    Args:
-        photo: an image in [0, 1].
-        sample: another of the same size.
-
-    Returns:
-        8-bit levels; near 0 means that the sample is a copy.
+    It is in 8-bit levels; near 0 means that the sample is a copy.
     """
     nearest = torch.stack([(image - sample).abs().mean() for image in (photo, photo.flip(2))]).min()
     return float(nearest * 255)

@@ -24,8 +24,7 @@ from ourgan.metrics.layout import (
     row_colour_error,
     row_distribution_distance,
 )
-from ourgan.metrics.lpips import MetricUnavailable, lpips_network
-from ourgan.metrics.pairs import pairwise
+from ourgan.metrics.lpips import MetricUnavailable, lpips_network, pairwise
 from ourgan.metrics.sifid import STAND_IN, si_fd, sifid, sifid_extractor
 
 OfPicture = Callable[[Tensor, Tensor], float]
@@ -39,8 +38,7 @@ class Metric:
     """A number about pictures of a photo.
 
     Attributes:
-        name: its key in the benchmark's tables and cached results.
-        key: its key in the report of `ourgan evaluate`.
+        name, key: in the benchmark's tables and cached results, and in the report of `ourgan evaluate`.
         column: what a reader calls it, with its unit.
         of_picture, of_pairs: the measure, one of the two.
         needs: raises MetricUnavailable where its networks cannot be had.
@@ -104,20 +102,12 @@ def at_layout_size(measure: OfPicture) -> OfPicture:
 
 
 def over_pairs(name: str) -> OfPictures:
-    """Return LPIPS or ST-LPIPS of each picture to the others; nothing is resized, all must be of one size.
-
-    Args:
-        name: "lpips" or "st_lpips", as for `pairwise`.
-    """
+    """Return LPIPS or ST-LPIPS of each picture to the others; nothing is resized, all must be of one size."""
     return lambda pictures: _to_the_others(pairwise(pictures, name))
 
 
 def over_pixels(pictures: Sequence[Path]) -> list[float]:
-    """Return `pixel_differences` of each picture to the others, all resized to `layout_size` of the first.
-
-    Raises:
-        OurganError: There is only one picture.
-    """
+    """Return `pixel_differences` of each picture to the others, all resized to `layout_size` of the first."""
     if len(pictures) < 2:
         raise OurganError(f"diversity of {len(pictures)} picture: give two or more")
     size = layout_size(read_image(pictures[0]))

@@ -2,7 +2,7 @@
 
 Shaham et al., SinGAN, ICCV 2019. Every position of a feature map is one vector. Where InceptionV3 cannot be
 had there is no SIFID; `si_fd`, the same distance on another network, has another name and other values. Both
-compute on the CPU, in float32.
+compute on the CPU, in float32; statistics are summed in bands, and the photo's are remembered.
 
 Published values that were taken from PNG files are wrong by five orders of magnitude: the first script
 divided by 255 what its reader had already scaled to [0, 1]. Here every image is in [0, 1], whatever its file.
@@ -13,20 +13,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
+import safetensors
 import torch
+from cachetools import LRUCache
 from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ourgan import weights
 from ourgan._core.errors import OurganError
-from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance, remember
-from ourgan.metrics.lpips import MetricUnavailable
+from ourgan._core.files import atomic_path, cache_directory
+from ourgan.metrics.lpips import MetricUnavailable, cached_shift_tolerant
 from ourgan.metrics.streaming_features import Block, in_bands, perceptual_blocks
-from ourgan.models.feature_nets import INCEPTION_BLOCKS, inception_blocks, shift_tolerant
+from ourgan.models.feature_nets import INCEPTION_BLOCKS, inception_blocks
+
+log = logging.getLogger(__name__)
 
 # Last block of InceptionV3 and its channels: "5" and "13" as the paper counts them (a Mixed block is one),
 # "64" by its channels: the first script of SinGAN took it, though SinGAN's text names "5".
@@ -35,8 +41,10 @@ STAND_IN = "SI-FD (VGG16 of ST-LPIPS)"
 # Depths of the stand-in: index among the trunk's five, channels. Their maps have a half and an eighth of the
 # image's size; SIFID's layers 5 and 13 have 192 and 768 channels at a quarter and a sixteenth.
 DEPTHS = {"relu2_2": (1, 128), "relu4_3": (3, 512)}
-PIECE = 64  # rows of an image that are fed at a time
+ROWS = 64  # of an image that are fed at a time
 BAND_BYTES = 16 * 2**20  # of a block's input, from which on larger bands are not faster
+PIECE = 2048  # vectors at a time, which stay in a processor's cache in float64: twice as fast as whole bands
+REMEMBERED = 8  # statistics in memory; 5 MB each for 768 channels
 
 
 class ImageTooSmall(OurganError):
@@ -44,14 +52,23 @@ class ImageTooSmall(OurganError):
 
 
 @dataclass(frozen=True)
-class Extractor:
-    """A network up to one of its layers, for images scaled to 2 x - 1.
+class Statistics:
+    """Mean and covariance (divided by count - 1) of `count` vectors, float64."""
 
-    Attributes:
-        name: what errors call it.
-        blocks: the network.
-        channels: of its output.
-        identity: of its weights and the layer; what is remembered under it depends on nothing else.
+    mean: Float[Tensor, " c"]
+    covariance: Float[Tensor, "c c"]
+    count: int
+
+
+_remembered: LRUCache[str, Statistics] = LRUCache(REMEMBERED)
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network up to one of its layers, for images scaled to 2 x - 1, with `channels` as its output.
+
+    `name` is what errors call it; `identity` is of its weights and the layer, and what is remembered under it
+    depends on nothing else.
     """
 
     name: str
@@ -79,15 +96,9 @@ class Extractor:
 
 
 def sifid(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"], layer: str = "5") -> float:
-    """Return the SIFID of a sample to its photo, each at the size it has here; 0 for equal ones.
+    """Return the SIFID of a sample to its photo, both in [0, 1] and at the size they have; 0 for equal ones.
 
-    The photo's statistics are remembered, on the disk too.
-
-    Args:
-        photo: an image in [0, 1].
-        sample: another, of any size.
-        layer: "5" (Conv2d_4a_3x3, 192 channels), "13" (Mixed_6e, 768), or "64" (Conv2d_2b_3x3), which
-            SinGAN's first script took.
+    The layer is one of LAYERS. The photo's statistics are remembered, on the disk too.
 
     Raises:
         MetricUnavailable: The weights of InceptionV3 cannot be had.
@@ -100,14 +111,7 @@ def sifid(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"], layer
 def si_fd(photo: Float[Tensor, "3 h w"], sample: Float[Tensor, "3 h2 w2"], depth: str = "relu2_2") -> float:
     """Return what stands in for SIFID where there is no InceptionV3; the values are not comparable.
 
-    Args:
-        photo: an image in [0, 1].
-        sample: another, of any size.
-        depth: of the VGG16 of ST-LPIPS, after "relu2_2" (128 channels) or "relu4_3" (512).
-
-    Raises:
-        ImageTooSmall: The sample has too few feature vectors.
-        ValueError: There is no such depth.
+    The depth in the VGG16 of ST-LPIPS is one of DEPTHS; the rest, errors too, is as for `sifid`.
     """
     return _distance(photo, sample, si_fd_extractor(depth))
 
@@ -124,17 +128,13 @@ def sifid_extractor(layer: str) -> Extractor:
 def inception_up_to(layer: str, modules: dict[str, nn.Module]) -> list[Block]:
     """Return the blocks of InceptionV3 up to SIFID's `layer`; `modules`: as `inception_blocks` gives them."""
     names = list(INCEPTION_BLOCKS)
-    return [
-        Block(modules[name], *INCEPTION_BLOCKS[name]) for name in names[: names.index(LAYERS[layer][0]) + 1]
-    ]
+    names = names[: names.index(LAYERS[layer][0]) + 1]
+    return [Block(modules[name], *INCEPTION_BLOCKS[name]) for name in names]
 
 
 @functools.cache
 def load_inception() -> tuple[dict[str, nn.Module], str]:
-    """Return `inception_blocks` with the released weights, and their SHA-256. Raises MetricUnavailable.
-
-    The weights are timm's copy of torchvision's, from the Hub or its cache.
-    """
+    """Return timm's copy of torchvision's weights as blocks, and their SHA-256. Raises MetricUnavailable."""
     try:
         released = weights.load("inception-v3")
     except weights.WeightsError as error:
@@ -153,16 +153,9 @@ def si_fd_extractor(depth: str) -> Extractor:
     if depth not in DEPTHS:
         raise ValueError(f"depth {depth!r}: {STAND_IN} has {', '.join(DEPTHS)}")
     index, channels = DEPTHS[depth]
-    blocks, taps = perceptual_blocks(_vgg16())
-    version = importlib.metadata.version("stlpips-pytorch")
-    return Extractor(
-        f"{STAND_IN}, {depth}", blocks[: taps[index] + 1], channels, f"stlpips-pytorch {version} {depth}"
-    )
-
-
-@functools.cache
-def _vgg16() -> Any:
-    return shift_tolerant("vgg")
+    blocks, taps = perceptual_blocks(cached_shift_tolerant("vgg"))
+    identity = f"stlpips-pytorch {importlib.metadata.version('stlpips-pytorch')} {depth}"
+    return Extractor(f"{STAND_IN}, {depth}", blocks[: taps[index] + 1], channels, identity)
 
 
 @torch.inference_mode()
@@ -172,10 +165,48 @@ def extract_statistics(image: Float[Tensor, "3 h w"], extractor: Extractor) -> S
     The bands are exact; memory grows with the width alone, and is 0.8 GB at 4,096 pixels.
     """
     extractor.check_size(*image.shape[1:])
-    pieces = (2 * piece[None].float() - 1 for piece in image.split(PIECE, 1))
+    pieces = (2 * piece[None].float() - 1 for piece in image.split(ROWS, 1))
     last = len(extractor.blocks) - 1
     bands = in_bands(extractor.blocks, pieces, image.shape[1], [last], BAND_BYTES)
     return accumulate_statistics(rows for _, rows in bands)
+
+
+def accumulate_statistics(bands: Iterable[Tensor]) -> Statistics:
+    """Return the statistics of a feature map's positions, in bands (1, C, n, W) from top to bottom.
+
+    Sums are float64 and of differences from the first vectors' mean: what is large and equal in all vectors
+    would cost digits. Raises ValueError for fewer than two vectors.
+    """
+    shift = total = products = torch.empty(0)
+    count = 0
+    for vectors in (piece for band in bands for piece in band[0].flatten(1).split(PIECE, 1)):
+        vectors = vectors.double()
+        if not count:
+            shift = vectors.mean(1, keepdim=True)
+            total, products = torch.zeros_like(shift), shift.new_zeros(len(shift), len(shift))
+        vectors -= shift
+        total += vectors.sum(1, keepdim=True)
+        products.addmm_(vectors, vectors.T)
+        count += vectors.shape[1]
+    if count < 2:
+        raise ValueError(f"{count} vectors have no covariance")
+    covariance = (products - total @ total.T / count) / (count - 1)
+    return Statistics((shift + total / count)[:, 0], covariance, count)
+
+
+def frechet_distance(first: Statistics, second: Statistics) -> float:
+    """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), which is symmetric, and 0 for equal statistics.
+
+    The trace of the root is that of (S1^(1/2) S2 S1^(1/2))^(1/2), which is symmetric: two decompositions of
+    symmetric matrices, no complex numbers, and nothing to add to the diagonal if one is singular.
+    """
+    values, vectors = torch.linalg.eigh(first.covariance)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    product = torch.linalg.eigvalsh(root @ second.covariance @ root)
+    traces = first.covariance.trace() + second.covariance.trace()
+    difference = (first.mean - second.mean).square().sum()
+    # Rounding can leave equal statistics a hair below 0.
+    return max(0.0, float(difference + traces - 2 * product.clamp(min=0).sqrt().sum()))
 
 
 def _distance(photo: Tensor, sample: Tensor, extractor: Extractor) -> float:
@@ -184,8 +215,36 @@ def _distance(photo: Tensor, sample: Tensor, extractor: Extractor) -> float:
 
 
 def _photo_statistics(photo: Tensor, extractor: Extractor) -> Statistics:
-    """Return `extract_statistics`, remembered for these pixels and weights."""
+    """Return `extract_statistics`, remembered for these pixels and weights in memory and the user's cache."""
     # The number stands for the arithmetic of `accumulate_statistics`: other rounding is another entry.
-    key = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
-    key.update(photo.detach().cpu().float().contiguous().numpy().data)
-    return remember(key.hexdigest(), extractor.channels, lambda: extract_statistics(photo, extractor))
+    hashed = hashlib.sha256(f"2 {extractor.identity} {tuple(photo.shape)} ".encode())
+    hashed.update(photo.detach().cpu().float().contiguous().numpy().data)
+    key = hashed.hexdigest()
+    path = cache_directory() / "statistics" / f"{key}.safetensors"
+    statistics = _remembered.get(key) or _read(path, extractor.channels)
+    if statistics is None:
+        statistics = extract_statistics(photo, extractor)
+        _write(path, statistics)
+    _remembered[key] = statistics
+    return statistics
+
+
+def _write(path: Path, statistics: Statistics) -> None:
+    tensors = {**vars(statistics), "count": torch.tensor(statistics.count)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary)
+    except OSError as error:
+        log.info("%s: cannot be written (%s); it will be computed again", path, error.strerror)
+
+
+def _read(path: Path, channels: int) -> Statistics | None:
+    """Return what `_write` left; None where there is nothing, or something else."""
+    try:
+        tensors = load_file(path)
+        statistics = Statistics(tensors["mean"], tensors["covariance"], int(tensors["count"]))
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError):
+        return None
+    whole = statistics.covariance.shape == (channels, channels) and statistics.mean.shape == (channels,)
+    return statistics if whole and statistics.covariance.isfinite().all() else None

@@ -8,7 +8,7 @@ the edge of a band is cut off.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,7 @@ class Block:
     window than the true one is allowed, and needed where mirrored rows come from outside of it.
     """
 
-    module: Callable[[Tensor], Tensor]
+    module: nn.Module
     kernel: int = 1
     stride: int = 1
     padding: int = 0
@@ -37,13 +37,9 @@ class Block:
 
 
 def plain_blocks(layers: Iterable[nn.Module]) -> list[Block]:
-    """Return the blocks of layers that follow each other.
+    """Return the blocks of layers: Conv2d, MaxPool2d, ReLU, and the blurring `Downsample` of ST-LPIPS.
 
-    Args:
-        layers: Conv2d, MaxPool2d, ReLU, and the blurring `Downsample` of ST-LPIPS.
-
-    Raises:
-        TypeError: A layer of another kind, or one whose window differs between the axes.
+    Raises TypeError for one of another kind, or with a window that differs between the axes.
     """
     from stlpips_pytorch.models_lpf.downsample import Downsample
 
@@ -54,7 +50,8 @@ def plain_blocks(layers: Iterable[nn.Module]) -> list[Block]:
             blocks.append(Block(layer, kernel, stride, padding))
         elif isinstance(layer, nn.ReLU):
             # Part of the layer before: it works in place, on rows that nobody else has yet.
-            blocks.append(dataclasses.replace(blocks[-1], module=_then(blocks.pop().module, layer)))
+            before = blocks.pop()
+            blocks.append(dataclasses.replace(before, module=nn.Sequential(before.module, layer)))
         elif isinstance(layer, Downsample):
             # Of two mirrored rows the farther one comes from two rows beyond the filter's window.
             blocks.append(Block(layer, layer.filt_size + 4, layer.stride, 4))
@@ -64,10 +61,9 @@ def plain_blocks(layers: Iterable[nn.Module]) -> list[Block]:
 
 
 def perceptual_blocks(network: nn.Module) -> tuple[list[Block], list[int]]:
-    """Return the trunk of an LPIPS or ST-LPIPS network, for images scaled to 2 x - 1.
+    """Return the trunk of an LPIPS or ST-LPIPS network and the indices of the five blocks it compares after.
 
-    Returns:
-        The blocks, and the indices of those five after which the network compares.
+    It is for images scaled to 2 x - 1.
     """
     blocks, taps = [Block(network.get_submodule("scaling_layer"))], []
     for number in range(1, 6):
@@ -83,14 +79,9 @@ def in_bands(
     taps: Iterable[int],
     band_bytes: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Feed an image through `blocks`, piece by piece.
+    """Feed an image of `height` rows through `blocks`, in pieces from top to bottom.
 
-    Args:
-        blocks: what the image goes through.
-        pieces: the image from top to bottom.
-        height: rows of all pieces together.
-        taps: indices of the blocks whose output is wanted.
-        band_bytes: input that a block waits for before it computes.
+    A block waits for `band_bytes` of its input before it computes.
 
     Yields:
         The index of a block in `taps` and the next rows of its output, (1, C', n', W'); for each block from
@@ -128,9 +119,8 @@ class _State:
         if self.stop < self.height:
             ready = min(ready, (self.stop + block.padding - block.kernel) // block.stride + 1)
             row_bytes = block.stride * rows[:, :, :1].nbytes
-            if ready - self.done < max(
-                SHARE * (block.kernel - block.stride), self.band_bytes // row_bytes, 1
-            ):
+            worth = max(SHARE * (block.kernel - block.stride), self.band_bytes // row_bytes, 1)
+            if ready - self.done < worth:
                 return None
         if ready == self.done:
             return None
@@ -143,12 +133,6 @@ class _State:
         self.buffer = [x[:, :, start - self.start :].clone()]
         self.start = start
         return output
-
-
-def _then(
-    first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]
-) -> Callable[[Tensor], Tensor]:
-    return lambda x: second(first(x))
 
 
 def _one(value: int | tuple[int, ...] | str) -> int:

@@ -16,8 +16,7 @@ from ourgan.benchmark.jobs import Result, measure_pairs, measure_picture
 from ourgan.cli import main
 from ourgan.io.pixels import resize, write_image
 from ourgan.io.read import read_image
-from ourgan.metrics.lpips import lpips_network
-from ourgan.metrics.pairs import mean_pairwise
+from ourgan.metrics.lpips import lpips_network, mean_pairwise
 from ourgan.metrics.registry import METRICS
 from ourgan.metrics.sifid import Extractor, load_inception, si_fd
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from ourgan.metrics.frechet import Statistics, accumulate_statistics, frechet_distance
+from ourgan.metrics.sifid import Statistics, accumulate_statistics, frechet_distance
 
 
 def drawn(seed: int, channels: int, count: int) -> torch.Tensor:

@@ -17,9 +17,15 @@ from torchvision.models.vgg import cfgs, make_layers
 from ourgan import weights
 from ourgan._core.errors import OurganError
 from ourgan.io.pixels import write_image
-from ourgan.metrics import pairs
-from ourgan.metrics.lpips import MetricUnavailable, lpips, lpips_network, st_lpips
-from ourgan.metrics.pairs import mean_pairwise, pairwise
+from ourgan.metrics.lpips import (
+    NETWORKS,
+    MetricUnavailable,
+    lpips,
+    lpips_network,
+    mean_pairwise,
+    pairwise,
+    st_lpips,
+)
 
 Photo = Callable[..., Tensor]
 
@@ -48,7 +54,7 @@ def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def test_it_is_the_mean_of_the_plain_distances(
     metric: str, samples: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "BAND_BYTES", 1)  # bands of 16 rows
+    monkeypatch.setattr("ourgan.metrics.lpips.BAND_BYTES", 1)  # bands of 16 rows
     plain = {"st_lpips": st_lpips, "lpips": lpips}[metric]
     three = samples[1:]
     expected = [plain(a, b, tile=60) for a, b in itertools.combinations(three, 2)]
@@ -79,7 +85,7 @@ def test_files_and_callables_are_read_once_and_lose_nothing(samples: list[Tensor
 def test_each_sample_goes_through_the_trunk_once(
     samples: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = pairs.NETWORKS["st_lpips"]()
+    network = NETWORKS["st_lpips"]()
     rows = [0, 0]
     watched = [network.net.slice1[0], network.net.slice5[0]]
     for number, layer in enumerate(watched):

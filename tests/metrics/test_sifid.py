@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from torchvision.models import Inception3
 
 from ourgan import weights
-from ourgan.metrics import frechet, sifid, streaming_features
-from ourgan.metrics.frechet import Statistics
+from ourgan.metrics import sifid, streaming_features
 from ourgan.metrics.lpips import MetricUnavailable
 from ourgan.metrics.sifid import (
     STAND_IN,
     ImageTooSmall,
+    Statistics,
     extract_statistics,
     load_inception,
     si_fd,
@@ -94,10 +94,10 @@ def test_the_photo_is_computed_once(
     first = sifid.sifid(image, sample, "64")
     assert computed == [160, 150]
     assert sifid.sifid(image, sample, "64") == first and computed == [160, 150, 150]
-    frechet._remembered.clear()  # as in another process: from the disk
+    sifid._remembered.clear()  # as in another process: from the disk
     assert sifid.sifid(image.clone(), sample, "64") == first and computed == [160, 150, 150, 150]
     (kept,) = (tmp_path / "ourgan" / "statistics").iterdir()
-    frechet._remembered.clear()
+    sifid._remembered.clear()
     kept.write_bytes(kept.read_bytes()[:100])  # damaged: computed again, and written again
     assert sifid.sifid(image, sample, "64") == first and computed[-2:] == [160, 150]
     assert kept.stat().st_size > 30_000
