@@ -14,7 +14,7 @@ CHOICE = "OURGAN_KERNELS"  # "numba" or "numpy"; without it, numba where it is i
 
 
 def is_compiled() -> bool:
-    """Return whether the loops are numba's: its absence makes them some fifty times slower, not different."""
+    """Return whether the loops are numba's: without it they are slower, not different."""
     return os.environ.get(CHOICE, "numba") == "numba" and importlib.util.find_spec("numba") is not None
 
 

@@ -1,4 +1,4 @@
-"""The functions of `compiled_search` in numpy: the same bits, some fifty times as slow.
+"""The functions of `compiled_search` in numpy: the same bits, five to twenty times as slow.
 
 They serve where numba is missing, and its tests: two ways of writing one search must agree.
 """
