@@ -13,7 +13,7 @@ from torch import Tensor
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.weights import Released
 
-TINY = {"channels": 4, "blocks": 1, "growth": 2, "scale": 4}
+TINY = {"channels": 4, "blocks": 1, "growth": 2}
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -3,17 +3,20 @@
 May import `ourgan._core` alone; torch is not imported to read a profile.
 """
 
-from ourgan.config.profile import PROFILES, Profile, load_profile, resolve_profile
-from ourgan.config.structure import GENERATORS, GlobalStructureConfig, HPVAEGANConfig, HPVAEGANTraining
-from ourgan.config.super_resolution import (
+from ourgan.config.profile import (
     BACKBONES,
     METHODS,
+    PROFILES,
     SIZES,
+    Profile,
     SuperResolutionConfig,
     SuperResolutionTraining,
     SwinIRTraining,
+    load_profile,
+    resolve_profile,
     steps_of,
 )
+from ourgan.config.structure import GENERATORS, GlobalStructureConfig, HPVAEGANConfig, HPVAEGANTraining
 
 __all__ = [
     "BACKBONES",

@@ -1,4 +1,7 @@
-"""Profiles: everything that depends on the machine and on one's patience, as a TOML file."""
+"""Profiles, which are TOML files, and in them steps 2 to 4: how pictures are drawn and networks learn.
+
+Sec. 3.3, Tables H.2 and H.3.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,112 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ourgan._core.errors import check_choice
 from ourgan._core.strict_toml import ConfigError, at_least, from_dict, nearest, one_of
 from ourgan.config.structure import GENERATORS, GlobalStructureConfig, SinGANStructureConfig, StructureConfig
-from ourgan.config.super_resolution import SuperResolutionConfig, SuperResolutionTraining, SwinIRTraining
 
 PROFILE_DIRECTORY = Path(__file__).parents[1] / "profiles"
 PROFILES = ("smoke", "quick", "cpu", "paper-4k", "paper-16k")
+BACKBONES = ("esrgan", "swinir")
+SIZES = {"1k": 1, "4k": 2, "16k": 3}  # of a picture: how many steps of x4 follow step 1
+METHODS = ("auto", "stream", "tile")  # of upscaling
+PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+RELEASED = {"esrgan": "realesrgan-x4plus", "swinir": "swinir-m-x4-real"}
+
+
+def steps_of(size: str) -> range:
+    """Return the paper's numbers of the steps that make a picture of `size`; OurganError for another size."""
+    check_choice("size", size, SIZES)
+    return range(2, SIZES[size] + 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionConfig:
+    """Steps 2 to 4 when a picture is drawn (Sec. 3.3)."""
+
+    backbone: str = "esrgan"  # or "swinir"
+    # Where a step has no fine-tuned weights, and where fine-tuning starts: a name of registry.toml or a file.
+    # "auto" is realesrgan-x4plus for ESRGAN, which also works without the Hub, swinir-m-x4-real for SwinIR.
+    weights: str = "auto"
+    noise_std: float = 0.1  # of z_0^2 and z_0^3 on [0, 1] (Table H.2, H.3), added before splitting
+    overlap: int = 48  # alpha of Eq. 4, in LR pixels; 10 leaves seams with released weights (notebook 02)
+    dtype: str = "auto"  # bfloat16 where the hardware has it, else float32
+    tile_memory_mb: int = 1200  # what the activations of one subregion may take; chooses h and w
+
+    def __post_init__(self) -> None:
+        one_of("backbone", self.backbone, BACKBONES)
+        one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
+        at_least("noise_std", self.noise_std, 0)
+        at_least("overlap", self.overlap, 0)
+        at_least("tile_memory_mb", self.tile_memory_mb, 64)
+
+    @property
+    def released(self) -> str:
+        """The name or file of the weights that `weights` means for this backbone."""
+        return RELEASED[self.backbone] if self.weights == "auto" else self.weights
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionTraining:
+    """How a super-resolution network learns (Alg. F.2 to F.5); the defaults are Table H.2, for ESRGAN."""
+
+    iterations: int = 100_000
+    patch: int = 128  # "GT size", in HR pixels; VGG-128 needs a multiple of 32, SwinIR of 32
+    batch_size: int = 16
+    learning_rate: float = 1e-4  # of generator and discriminator
+    betas: tuple[float, float] = (0.9, 0.999)
+    milestones: tuple[int, ...] = (30_000, 60_000, 90_000)  # where the rate is multiplied by `decay`
+    decay: float = 0.5
+    reconstruction_weight: float = 0.01  # eta, of L1
+    perceptual_weight: float = 1.0
+    adversarial_weight: float = 0.005  # lambda
+    perceptual_layers: tuple[str, ...] = ("conv5_4",)  # of VGG19, before their activations
+    discriminator_channels: int = 64  # of VGG-128 and the U-Net as released
+    # What Tables H.2 and H.3 leave out; the public training codes of the two networks have it.
+    l1_iterations: int = 0  # of L1 alone, before the others join: for `pretrain`, whose network is new
+    ema: float = 0.999  # of the generator's weights; grows from 0 as (1 + t) / (10 + t)
+    dihedral: bool = False  # T of the algorithms: all eight flips and turns; else mirrored left to right only
+    # What the paper does not do: a part of the photo is kept out of training and says when to stop.
+    validation_share: float = 0.125  # of the photo's width, at its right
+    validate_every: int = 1000
+    patience: int = 0  # validations without improvement before training ends; 0: all iterations
+    checkpointing: bool = False  # gradients from recomputed activations: less memory, a third more time
+    dtype: str = "auto"  # of convolutions and attention, under autocast; parameters are float32
+
+    def __post_init__(self) -> None:
+        one_of("dtype", self.dtype, ("auto", "bfloat16", "float32"))
+        for key in ("iterations", "batch_size", "validate_every", "discriminator_channels"):
+            at_least(key, getattr(self, key), 1)
+        if self.patch % 32 or self.patch < 32:
+            raise ConfigError(f"patch is {self.patch}: it must be a multiple of 32, at least 32")
+        if self.batch_size == 1 and self.patch == 32:
+            raise ConfigError("batch_size 1 with patch 32 leaves batch normalisation one value: raise either")
+        for layer in self.perceptual_layers:
+            one_of("perceptual_layers", layer, PERCEPTUAL_LAYERS)
+        if not self.perceptual_layers:
+            raise ConfigError("perceptual_layers is empty: give at least one layer")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}: it must be at least 0 and below 1")
+        if not 0 < self.validation_share <= 0.5:
+            raise ConfigError(f"validation_share is {self.validation_share}: give 0 to 0.5, without 0")
+        if self.l1_iterations > self.iterations:
+            raise ConfigError("l1_iterations are part of iterations and cannot be more")
+
+    def rate(self, iteration: int) -> float:
+        """Learning rate of `iteration`, counted from 0."""
+        return self.learning_rate * self.decay ** sum(iteration >= milestone for milestone in self.milestones)
+
+
+@dataclasses.dataclass(frozen=True)
+class SwinIRTraining(SuperResolutionTraining):
+    """The same for SwinIR; the defaults are Table H.3."""
+
+    iterations: int = 130_000
+    patch: int = 96
+    batch_size: int = 20
+    reconstruction_weight: float = 1.0
+    adversarial_weight: float = 0.1
+    perceptual_layers: tuple[str, ...] = PERCEPTUAL_LAYERS
 
 
 @dataclasses.dataclass(frozen=True)

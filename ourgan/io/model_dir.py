@@ -20,9 +20,8 @@ from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
 from ourgan.config import GENERATORS, SuperResolutionConfig
 from ourgan.config.structure import KINDS, HPVAEGANConfig, HPVAEGANTraining, SinGANConfig, StructureTraining
-from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.generators import HPVAEGAN, SinGAN
 from ourgan.models.pyramid import GlobalGenerator
-from ourgan.models.singan import SinGAN
 
 FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
 STRUCTURE = "global.safetensors"  # the weights of step 1

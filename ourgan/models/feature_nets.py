@@ -36,13 +36,8 @@ INCEPTION_BLOCKS = {
 def inception_blocks(state: Mapping[str, Tensor]) -> dict[str, nn.Module]:
     """Return the blocks of `INCEPTION_BLOCKS` with given weights, frozen, in evaluation mode.
 
-    Args:
-        state: weights under torchvision's names, which are timm's too. What lies deeper (Mixed_7, AuxLogits,
-            fc) is neither needed nor looked at.
-
-    Raises:
-        KeyError: A name is missing.
-        RuntimeError: A shape does not fit.
+    `state` has torchvision's names, which are timm's too; what lies deeper (Mixed_7, AuxLogits, fc) is not
+    looked at. KeyError where a name is missing, RuntimeError where a shape does not fit.
     """
     from torchvision.models import inception_v3
 
@@ -59,12 +54,9 @@ def inception_blocks(state: Mapping[str, Tensor]) -> dict[str, nn.Module]:
 
 
 def shift_tolerant(trunk: str) -> Any:
-    """Return the network of ST-LPIPS (Ghildyal and Liu, ECCV 2022), frozen, float32, on the CPU.
+    """Return ST-LPIPS (Ghildyal and Liu, ECCV 2022) on "alex" or "vgg", frozen, float32, on the CPU.
 
     Its package carries the trained weights of both trunks, so that it works without a network connection.
-
-    Args:
-        trunk: "alex" or "vgg".
     """
     from stlpips_pytorch import stlpips
 

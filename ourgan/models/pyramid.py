@@ -99,6 +99,10 @@ class GlobalGenerator(nn.Module):
         """Return the block of the next scale, as it is before it learns."""
         raise NotImplementedError
 
+    def new_discriminator(self) -> ConvBlock:
+        """Return a discriminator for the newest scale, as it is before it learns."""
+        raise NotImplementedError
+
     def noisy(self, scale: int) -> bool:
         """Return whether noise enters at `scale` when sampling."""
         raise NotImplementedError

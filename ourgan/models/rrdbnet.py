@@ -19,20 +19,17 @@ NEGATIVE_SLOPE = 0.2
 class RRDBNet(nn.Module):
     """Residual-in-residual dense blocks followed by two nearest x2 upsamplings.
 
-    `channels`: width of the trunk; `blocks`: number of residual-in-residual dense blocks;
-    `growth`: channels that each dense convolution adds; `scale`: r in Eq. 5, only 4 exists.
-    `checkpointing`: set it to recompute the blocks during the backward pass instead of keeping their
-    activations. The defaults are the paper's ESRGAN: 16,697,987 parameters. ValueError for another scale.
+    `channels`: width of the trunk; `growth`: channels that each dense convolution adds. The defaults are the
+    paper's ESRGAN: 16,697,987 parameters.
     """
 
+    scale = 4  # r of Eq. 5
     size_multiple = 1  # subregions may begin at any pixel
+    checkpointing = False  # True: the backward pass recomputes the activations of the blocks
 
-    def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, scale: int = 4) -> None:
+    def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32) -> None:
         super().__init__()
-        if scale != 4:
-            raise ValueError(f"RRDBNet upscales by 4, not by {scale}")
-        self.channels, self.blocks, self.growth, self.scale = channels, blocks, growth, scale
-        self.checkpointing = False
+        self.blocks = blocks
         self.conv_first = conv3x3(3, channels)
         self.body = nn.Sequential(*(ResidualInResidual(channels, growth) for _ in range(blocks)))
         self.conv_body = conv3x3(channels, channels)

@@ -33,41 +33,29 @@ OFFICIAL_SIDE = 64  # pixels of the image for which official files hold `attn_ma
 class SwinIR(nn.Module):
     """Groups of window attention, alternately shifted by half a window, then two nearest x2 upsamplings.
 
-    `channels`: width of the trunk; `depths`: attention layers in each residual group; `heads`: of each
-    attention; `window`: side of a window in LR pixels; `mlp_ratio`: width of the MLPs over `channels`;
-    `scale`: r in Eq. 5, only 4 exists. The defaults are the paper's SwinIR, 11,715,559 parameters.
-    ValueError for another scale or if the heads do not divide the channels.
-
-    `size_multiple`: a tile has to begin and end at multiples of it, or the windows lie elsewhere than in the
-    whole image. `checkpointing`: set it to recompute the attention layers during the backward pass
-    instead of keeping what they computed. Stochastic depth (0.1 in the official training) is left out,
-    since fine-tuning on one photo starts from released weights and is short.
+    `channels`: width of the trunk; `depths`: attention layers in each residual group; `window`: side of a
+    window in LR pixels. The defaults are the paper's SwinIR, 11,715,559 parameters. ValueError if the heads
+    do not divide the channels. Stochastic depth (0.1 in the official training) is left out, since fine-tuning
+    on one photo starts from released weights and is short.
 
     The network itself holds parameters only. `state_dict` adds the buffers that official files have
     (20 MB at full size), loading leaves them aside.
     """
 
+    scale = 4  # r of Eq. 5
+    checkpointing = False  # True: the backward pass recomputes the activations of the attention layers
+
     def __init__(
-        self,
-        channels: int = 180,
-        depths: Sequence[int] = (6,) * 6,
-        heads: int = 6,
-        window: int = 8,
-        mlp_ratio: float = 2.0,
-        scale: int = 4,
+        self, channels: int = 180, depths: Sequence[int] = (6,) * 6, heads: int = 6, window: int = 8
     ) -> None:
         super().__init__()
-        if scale != 4:
-            raise ValueError(f"SwinIR upscales by 4, not by {scale}")
         if channels % heads:
             raise ValueError(f"{heads} heads cannot share {channels} channels evenly")
-        self.channels, self.depths, self.window, self.scale = channels, tuple(depths), window, scale
-        self.size_multiple = window
-        self.checkpointing = False
-        hidden = int(channels * mlp_ratio)
+        self.depths, self.window = tuple(depths), window
+        self.size_multiple = window  # of where a tile begins and ends, or its windows lie elsewhere
         self.conv_first = conv3x3(3, channels)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(channels)))
-        self.layers = nn.ModuleList(ResidualGroup(channels, depth, heads, window, hidden) for depth in depths)
+        self.layers = nn.ModuleList(ResidualGroup(channels, depth, heads, window) for depth in depths)
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = conv3x3(channels, channels)
         self.conv_before_upsample = nn.Sequential(
@@ -106,10 +94,10 @@ class SwinIR(nn.Module):
 class ResidualGroup(nn.Module):
     """Attention layers and a convolution inside a residual: the RSTB of SwinIR."""
 
-    def __init__(self, channels: int, depth: int, heads: int, window: int, hidden: int) -> None:
+    def __init__(self, channels: int, depth: int, heads: int, window: int) -> None:
         super().__init__()
         shifts = [0 if index % 2 == 0 else window // 2 for index in range(depth)]
-        blocks = nn.ModuleList(AttentionLayer(channels, heads, window, shift, hidden) for shift in shifts)
+        blocks = nn.ModuleList(AttentionLayer(channels, heads, window, shift) for shift in shifts)
         self.residual_group = nn.ModuleDict({"blocks": blocks})
         self.conv = conv3x3(channels, channels)
 
@@ -132,14 +120,16 @@ class ResidualGroup(nn.Module):
 class AttentionLayer(nn.Module):
     """Attention within windows, their borders moved by `shift` pixels, then an MLP; both residual."""
 
-    def __init__(self, channels: int, heads: int, window: int, shift: int, hidden: int) -> None:
+    def __init__(self, channels: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
         self.window, self.shift = window, shift
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels, heads, window)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
-            OrderedDict(fc1=nn.Linear(channels, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, channels))
+            OrderedDict(
+                fc1=nn.Linear(channels, 2 * channels), act=nn.GELU(), fc2=nn.Linear(2 * channels, channels)
+            )
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -9,9 +9,8 @@ from ourgan._core.lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "bsrgan": ["bsrgan_in_words"],
         "checkpoint": ["read_log"],
-        "degradation": ["bicubic_downscale"],
+        "degradation": ["bicubic_downscale", "bsrgan"],
         "scales": ["ScaleTrainer", "sample_sheet", "train_global_structure"],
         "seeds": ["stream"],
         "super_resolution": ["SuperResolutionTrainer"],

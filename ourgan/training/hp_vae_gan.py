@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ourgan.config.structure import HPVAEGANConfig, HPVAEGANTraining, StructureConfig
-from ourgan.models.hp_vae_gan import HPVAEGAN, discriminator
+from ourgan.models.generators import HPVAEGAN
 from ourgan.models.pyramid import ConvBlock
 from ourgan.training.gradient_penalty import score_gradient
 from ourgan.training.losses import kl_loss, reconstruction_loss
@@ -52,7 +52,7 @@ class HPVAEGANLearner(ScaleLearner):
         if self.discriminator is not None:
             return None
         with self.seeded_weights(DISCRIMINATOR):
-            return discriminator(self.network)
+            return self.generator.new_discriminator()
 
     def learners(self) -> list[tuple[nn.Module, float]]:
         """Return the newest refiner and, at VAE scales, E and G_0 at a rate that falls with the scale."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ourgan import weights
-from ourgan.config.super_resolution import PERCEPTUAL_LAYERS
+from ourgan.config.profile import PERCEPTUAL_LAYERS
 from ourgan.models.feature_nets import shift_tolerant
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,7 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.hub.download import SUFFIXES
 from ourgan.io.read import ImageError, read_image
-from ourgan.training.bsrgan import bsrgan
-from ourgan.training.degradation import bicubic_downscale
+from ourgan.training.degradation import bicubic_downscale, bsrgan
 from ourgan.training.seeds import stream
 
 log = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ class PhotoPatches:
 
     def _degrade(self, hr: Tensor, top: int, left: int, random: torch.Generator) -> Tensor:
         if self.degradation == "bsrgan":
-            lr = bsrgan(hr, random)
+            lr = bsrgan(hr, random)[0]
         else:
             height, width = hr.shape[1] // SCALE, hr.shape[2] // SCALE
             lr = self.lr[:, top // SCALE :, left // SCALE :][:, :height, :width]
@@ -159,7 +158,7 @@ class FolderPatches:
             left = _integer(image.shape[2] - self.patch + 1, random)
             hr = image[:, top : top + self.patch, left : left + self.patch].float() / 255
             hr = _turn(random, dihedral=True)(hr)
-            lr = bsrgan(hr, random) if self.degradation == "bsrgan" else bicubic_downscale(hr)
+            lr = bsrgan(hr, random)[0] if self.degradation == "bsrgan" else bicubic_downscale(hr)
             pairs.append((with_noise(lr, self.noise_std, random), hr))
         return _stack(pairs)
 

@@ -2,10 +2,10 @@
 
 An iteration is three updates of the discriminator, each with other noise at every scale, then three of the
 block. Beside the discriminator's, the block has one more task: from z* at the coarsest scale and no noise at
-the others, it has to reconstruct the photo. Networks and their departures: `ourgan.models.singan`. One more
-is here: the three updates of the block share the noise of the discriminator's last, as in the public code,
-but each is made from a picture drawn afresh. There, the first picture's graph served all three, with weights
-that had moved.
+the others, it has to reconstruct the photo. `ourgan.models.generators` says where the networks depart from
+the public code. One departure more is here: the three updates of the block share the noise of the
+discriminator's last, as there, but each is made from a picture drawn afresh. There, the first picture's graph
+served all three, with weights that had moved.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ourgan.config.structure import SinGANConfig, SinGANTraining, StructureConfig
+from ourgan.models.generators import SinGAN
 from ourgan.models.pyramid import ConvBlock
-from ourgan.models.singan import SinGAN, discriminator
 from ourgan.training.gradient_penalty import score_gradient
 from ourgan.training.losses import reconstruction_loss
 from ourgan.training.nan_report import gradient_norm
@@ -48,7 +48,7 @@ class SinGANLearner(ScaleLearner):
         if self.discriminator is not None and width(self.scale) == width(self.scale - 1):
             return None
         with self.seeded_weights(DISCRIMINATOR + self.scale):
-            return discriminator(self.network, self.scale)
+            return self.generator.new_discriminator()
 
     def learners(self) -> list[tuple[nn.Module, float]]:
         """Return the newest block."""

@@ -19,7 +19,7 @@ from ourgan._core.devices import best_device, compute_dtype
 from ourgan._core.errors import OurganError, check_choice
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import METHODS, SuperResolutionConfig
-from ourgan.config.super_resolution import RELEASED
+from ourgan.config.profile import RELEASED
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.upscale.overlap import parse_overlap, resolve_overlap

@@ -13,7 +13,7 @@ from ourgan.benchmark.memory import synthesis_theory, table_2, training_theory
 from ourgan.benchmark.memory_probe import Measured, measure_synthesis, measure_training
 from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
 from ourgan.io.pixels import write_image
-from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.generators import HPVAEGAN
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.upscaler import Upscaler
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from toy import SMALL, toy_model
 
-from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.generators import HPVAEGAN
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.upscaler import Upscaler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
-from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.generators import HPVAEGAN
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.upscaler import Upscaler

@@ -17,7 +17,7 @@ from IPython.display import HTML
 
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.model_dir import ModelMetadata, StepMetadata
-from ourgan.models.hp_vae_gan import HPVAEGAN
+from ourgan.models.generators import HPVAEGAN
 from ourgan.reproduce import chapter
 from ourgan.training.model_card import card
 

@@ -105,8 +105,3 @@ def test_init_starts_the_residual_branches_small() -> None:
     block = RRDBNet(blocks=1).body[0].rdb1
     assert block.conv3.weight.std().item() == pytest.approx(0.1 * (2 / (128 * 9)) ** 0.5, rel=0.05)
     assert not block.conv3.bias.any()
-
-
-def test_other_scales_are_refused() -> None:
-    with pytest.raises(ValueError, match="by 4, not by 2"):
-        RRDBNet(scale=2)

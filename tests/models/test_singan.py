@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ourgan.config.structure import SinGANConfig, SinGANStructureConfig
 from ourgan.io.pixels import pyramid
-from ourgan.models.singan import SinGAN
+from ourgan.models.generators import SinGAN
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG
 from ourgan.training.scales import ScaleTrainer, train_global_structure

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ourgan.io.pixels import to_uint8
 from ourgan.reproduce import figures
-from ourgan.training.bsrgan import bsrgan_in_words
+from ourgan.training.degradation import bsrgan
 from ourgan.training.seeds import stream
 from ourgan.upscale.receptive_field import EffectiveReceptiveField
 
@@ -29,7 +29,7 @@ def holds(sheet: np.ndarray, picture: np.ndarray) -> bool:
 
 def test_degradations_are_shown_as_pixels_one_can_see(photo: Photo) -> None:
     patch = photo(width=96)[:, :32, 20:52]
-    lr = {f"draw {number}": bsrgan_in_words(patch, stream(3, number))[0] for number in range(2)}
+    lr = {f"draw {number}": bsrgan(patch, stream(3, number))[0] for number in range(2)}
     pixels = np.asarray(figures.degradation_sheet(patch, lr))
     assert holds(pixels, to_uint8(patch))
     for picture in lr.values():

@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ourgan.config import HPVAEGANConfig
-from ourgan.models.hp_vae_gan import discriminator
 from ourgan.models.pyramid import SLOPE, ConvBlock
 from ourgan.training.gradient_penalty import discriminator_step, score_gradient
 
@@ -21,7 +19,7 @@ Photo = Callable[..., Tensor]
 class Literal(nn.Module):
     """The discriminator spelt out: concatenated coordinate, and the spectral norm of torch."""
 
-    def __init__(self, ours: discriminator) -> None:
+    def __init__(self, ours: ConvBlock) -> None:
         super().__init__()
         self.padding = ours.convolutions[0].coordinate_padding
         self.coordinate = ours.convolutions[0].coordinate
@@ -68,11 +66,7 @@ class Literal(nn.Module):
 
 def tiny(coordinate: bool = True, padding: str = "zeros", channels: int = 6) -> ConvBlock:
     torch.manual_seed(0)
-    return discriminator(
-        HPVAEGANConfig(
-            channels=channels, layers=3, coordinate_discriminator=coordinate, coordinate_padding=padding
-        )
-    )
+    return ConvBlock(3, 1, channels, 3, coordinate=coordinate, coordinate_padding=padding, spectral_norm=True)
 
 
 def pictures(photo: Photo, width: int, reals: int = 1) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.models import vgg19
 
 from ourgan import weights
-from ourgan.config.super_resolution import PERCEPTUAL_LAYERS
+from ourgan.config.profile import PERCEPTUAL_LAYERS
 from ourgan.training.losses import WEIGHTS, PerceptualLoss, load_trunk
 
 Photo = Callable[..., Tensor]

@@ -15,8 +15,7 @@ from ourgan._core.strict_toml import ConfigError, from_dict, to_dict
 from ourgan.cli import main
 from ourgan.config import PROFILES, load_profile
 from ourgan.config.structure import SinGANStructureConfig
-from ourgan.models.hp_vae_gan import HPVAEGAN
-from ourgan.models.singan import SinGAN
+from ourgan.models.generators import HPVAEGAN, SinGAN
 
 DATA = Path(__file__).parents[2] / "data"
 PHOTO = DATA / "photos" / "picos-de-europa.jpg"

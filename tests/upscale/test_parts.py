@@ -40,7 +40,7 @@ def model(photo: Callable[..., Tensor], tmp_path: Path, monkeypatch: pytest.Monk
 
     def tiny(_: SuperResolutionConfig) -> tuple[RRDBNet, Weights]:
         torch.manual_seed(5)
-        network = RRDBNet(channels=8, blocks=1, growth=4, scale=4).eval()
+        network = RRDBNet(channels=8, blocks=1, growth=4).eval()
         return network, Weights("tiny", {}, "a test", "0" * 64, "CC0-1.0")
 
     monkeypatch.setattr("ourgan.upscale.upscaler.starting_network", tiny)

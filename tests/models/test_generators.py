@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ourgan.config import HPVAEGANConfig
-from ourgan.models.hp_vae_gan import HPVAEGAN, Encoder, decoder, discriminator, refiner
+from ourgan.models.generators import HPVAEGAN, Encoder
 from ourgan.upscale.noise import scene_noise
 
 Photo = Callable[..., Tensor]
@@ -37,38 +37,50 @@ def draw(generator: HPVAEGAN, seed: int = 7, **options: object) -> Tensor:
     return generator.draw(scene_noise(seed), **options)  # type: ignore[arg-type]
 
 
+def networks(config: HPVAEGANConfig) -> dict[str, nn.Module]:
+    """Those of a generator with one refiner."""
+    generator = HPVAEGAN(config, 0.75)
+    generator.grow()
+    return {
+        "encoder": generator.encoder,
+        "decoder": generator.decoder,
+        "refiner": generator.refiners[0],
+        "discriminator": generator.new_discriminator(),
+    }
+
+
 @pytest.mark.parametrize(
     ("network", "plain", "with_coordinate"),
     [
-        (Encoder, 223_360, 227_392),
-        (decoder, 260_931, 264_414),
-        (refiner, 188_931, 192_414),
-        (discriminator, 187_009, 190_474),
+        ("encoder", 223_360, 227_392),
+        ("decoder", 260_931, 264_414),
+        ("refiner", 188_931, 192_414),
+        ("discriminator", 187_009, 190_474),
     ],
 )
-def test_parameters_of_the_paper_configuration(
-    network: type[nn.Module], plain: int, with_coordinate: int
-) -> None:
+def test_parameters_of_the_paper_configuration(network: str, plain: int, with_coordinate: int) -> None:
     off = {f"coordinate_{name}": False for name in ("encoder", "generator", "discriminator")}
     with torch.device("meta"):
-        assert sum(p.numel() for p in network(HPVAEGANConfig()).parameters()) == with_coordinate
-        assert sum(p.numel() for p in network(HPVAEGANConfig(**off)).parameters()) == plain
+        made, without = networks(HPVAEGANConfig())[network], networks(HPVAEGANConfig(**off))[network]
+    assert sum(p.numel() for p in made.parameters()) == with_coordinate
+    assert sum(p.numel() for p in without.parameters()) == plain
 
 
 @pytest.mark.parametrize("net", ["encoder", "generator", "discriminator"])
 def test_each_network_has_a_switch_for_its_coordinate(net: str) -> None:
-    config = dataclasses.replace(TINY, **{f"coordinate_{net}": False})
-    made = {
-        "encoder": [Encoder(config).mean],
-        "generator": [decoder(config).convolutions[0], refiner(config).convolutions[-1]],
-        "discriminator": [discriminator(config).convolutions[0]],
+    made = networks(dataclasses.replace(TINY, **{f"coordinate_{net}": False}))
+    layers = {
+        "encoder": [made["encoder"].mean],
+        "generator": [made["decoder"].convolutions[0], made["refiner"].convolutions[-1]],
+        "discriminator": [made["discriminator"].convolutions[0]],
     }
-    for name, layers in made.items():
-        assert [layer.coordinate for layer in layers] == [name != net] * len(layers)
+    for name, those in layers.items():
+        assert [layer.coordinate for layer in those] == [name != net] * len(those)
 
 
 def test_spectral_norm_is_on_every_hidden_layer_of_the_critic_and_on_the_encoder_features() -> None:
-    assert [c.spectral_norm for c in discriminator(TINY).convolutions] == [True] * 3 + [False]
+    critic = HPVAEGAN(TINY, 0.75).new_discriminator()
+    assert [c.spectral_norm for c in critic.convolutions] == [True] * 3 + [False]
     encoder = Encoder(TINY)
     assert [c.spectral_norm for c in encoder.features] == [True] * 3
     assert not encoder.mean.spectral_norm
