@@ -67,6 +67,7 @@ def test_importing_a_room_is_cheap() -> None:
     assert loads("; ".join(f"import {room}" for room in ROOMS), *HEAVY) == []
 
 
+@pytest.mark.slow
 def test_a_picture_needs_no_drawing_library() -> None:
     assert loads("import ourgan.pipeline", "torch", "matplotlib", "pandas", "IPython") == ["torch"]
 

@@ -70,6 +70,7 @@ def pieces(image: Tensor, sizes: list[int]) -> Iterator[Tensor]:
         top, turn = top + sizes[turn % len(sizes)], turn + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(deadline=None, max_examples=20, derandomize=True)
 @given(

@@ -76,6 +76,7 @@ def test_the_joined_picture_is_the_picture(model: Path, tmp_path: Path, count: i
     assert not list(tmp_path.glob(".s.png*"))
 
 
+@pytest.mark.slow
 def test_tiles_are_joined_like_bands(model: Path, tmp_path: Path) -> None:
     own = OurGAN.from_pretrained(model, device="cpu")
     options = {"method": "tile", "overlap": 8, "memory_budget": 1055 * 2**20, "progress": False}

@@ -109,6 +109,7 @@ def test_inner_subregions_have_the_shapes_of_the_equations() -> None:
     assert trim(torch.empty(3, 64, 64), tile, 4).shape == (3, 40, 40)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(height=st.integers(20, 80), width=st.integers(20, 90))
 def test_overlap_of_the_theoretical_reach_is_exact(

@@ -44,11 +44,11 @@ class Controls(Panel):
         sizes = self.session.model.generator.sizes
         self.noise_scales = [self._slider(scale, size) for scale, size in enumerate(sizes)]
         trained = button("All as trained", "as-trained", self._as_trained)
-        title = widgets.HTML("Noise of each stage, times that of the training:")
+        title = widgets.HTML("Noise of each scale, times that of the training:")
         self.fill(row(self.width, self.coordinate), row(title, trained), *self.noise_scales)
 
     def _slider(self, scale: int, size: tuple[int, int]) -> widgets.FloatSlider:
-        name = "latent z" if scale == 0 else f"stage {scale}"
+        name = "latent z" if scale == 0 else f"scale {scale}"
         slider = control(
             widgets.FloatSlider, f"{name}, {size[1]} x {size[0]} px", f"strength-{scale}", "380px",
             value=1, min=0, max=STRONGEST[min(scale, 1)], step=0.05 if scale == 0 else 0.5,

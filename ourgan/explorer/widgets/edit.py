@@ -26,8 +26,8 @@ OPERATIONS = {
     "paste my picture into it": "paste",
 }
 HELP = (
-    "Draw a rectangle on the scene with the mouse, or type it; say what to do with it and from which stage "
-    "the generator goes on. A low stage makes up more, a high one keeps what you did."
+    "Draw a rectangle on the scene with the mouse, or type it; say what to do with it and from which scale "
+    "the generator goes on. A low scale makes up more, a high one keeps what you did."
 )
 
 
@@ -54,7 +54,7 @@ class EditPanel(Panel):
         on_change(self.operation, lambda _: self.sync())
         last = len(self.session.model.generator.refiners)
         self.scale = control(
-            widgets.IntSlider, "from stage", "stage", "240px", value=min(3, last), min=1, max=last
+            widgets.IntSlider, "from scale", "stage", "240px", value=min(3, last), min=1, max=last
         )
         self.upload = with_class(
             widgets.FileUpload(accept=".png,.jpg,.jpeg,.webp,.tif,.tiff", description="My picture"), "upload"
@@ -101,7 +101,7 @@ class EditPanel(Panel):
             self.operation.value = "paste my picture into it"
             self._put([0, 0, self.session.width, self.session.height])
         self.sync()
-        self.say("Your picture goes into the rectangle, now the whole scene. Choose a stage and apply.")
+        self.say("Your picture goes into the rectangle, now the whole scene. Choose a scale and apply.")
 
     @report_errors
     def _apply(self) -> None:
@@ -116,7 +116,7 @@ class EditPanel(Panel):
             embedded = encode_picture(cover(self._picture, (max(1, h), max(1, w))))
         to = (self.to[0].value, self.to[1].value) if operation in ("move", "duplicate") else (0, 0)
         self.session.edit(Edit(operation, (x, y, w, h), to, self.scale.value, embedded))
-        self.say(f"Applied; the generator goes on from stage {self.scale.value}. Undo takes it back.")
+        self.say(f"Applied; the generator goes on from scale {self.scale.value}. Undo takes it back.")
         self.context.sync()
 
     def sync(self) -> None:

@@ -101,7 +101,7 @@ def describe(scene: Scene, size: tuple[int, int]) -> str:
     if scene.to_seed is not None:
         text += f", {scene.fraction:.0%} of the way to seed {scene.to_seed}"
     if scene.resample_from:
-        text += f", fresh noise {scene.resample_seed} from stage {scene.resample_from}"
+        text += f", fresh noise {scene.resample_seed} from scale {scene.resample_from}"
     if scene.edits:
         text += f", {len(scene.edits)} edits"
     return f"{text}, {size[0]} x {size[1]} pixels"
@@ -118,7 +118,7 @@ class Gallery(Panel):
         self.which = control(widgets.Dropdown, "Show", "which", "200px", options=list(KINDS))
         last = len(self.session.model.generator.sizes) - 1
         self.scale = control(
-            widgets.BoundedIntText, "fresh from stage", "like-stage", "170px", value=1, min=1, max=last
+            widgets.BoundedIntText, "fresh from scale", "like-stage", "170px", value=1, min=1, max=last
         )
         self.page = widgets.Label()
         self.sheet = with_class(Sheet(layout={"width": "100%"}), "gallery")
