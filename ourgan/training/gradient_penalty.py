@@ -15,8 +15,6 @@ Equal to autograd's double backward to rounding (tests/training/test_gradient_pe
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -24,15 +22,6 @@ from torch import Tensor
 
 from ourgan.models.coordconv import VerticalCoordConv2d, columns_gradient, coordinate_columns
 from ourgan.models.pyramid import SLOPE, ConvBlock
-
-
-@dataclasses.dataclass
-class DiscriminatorLosses:
-    """The three terms of the discriminator's loss, scalars."""
-
-    real: Tensor  # -mean D(x)
-    fake: Tensor  # mean D(G(z))
-    penalty: Tensor  # lambda mean (|dD/dx| - 1)^2, the norm over channels at every pixel
 
 
 def discriminator_step(
@@ -43,17 +32,15 @@ def discriminator_step(
     mix: float,
     penalty_weight: float,
     dtype: torch.dtype,
-) -> DiscriminatorLosses:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradient of -mean D(real) + mean D(fake) + GP to the parameters' `.grad` (WGAN-GP, Alg. F.1).
 
-    Args:
-        discriminator: a block with one output channel.
-        real: (1 or N, 3, H, W); one row where the whole batch is the same photo, which is exact
-            since the discriminator has no batch statistics.
-        fake: (N, 3, H, W), treated as a constant.
-        mix: alpha of the interpolated images alpha real + (1 - alpha) fake, one for the whole batch.
-        penalty_weight: lambda.
-        dtype: of the convolutions; penalty, losses and the sums over rows stay at least float32.
+    `real` has one row where the whole batch is the same photo, which is exact since the discriminator has no
+    batch statistics. The images that are interpolated are `mix` real + (1 - `mix`) fake. Convolutions run in
+    `dtype`; penalty, losses and the sums over rows stay at least float32.
+
+    Returns:
+        The three terms; GP = `penalty_weight` mean (|dD/dx| - 1)^2, the norm over channels at every pixel.
     """
     with torch.no_grad():
         interpolated = mix * real + (1 - mix) * fake
@@ -75,7 +62,7 @@ def discriminator_step(
         gradients = _gradients(layers, weights, features, chain, tangent, first)
     torch.autograd.backward(weights, gradients)
     means = scores.to(real.dtype)
-    return DiscriminatorLosses(-means[: len(real)].mean(), means[len(real) : first].mean(), penalty)
+    return -means[: len(real)].mean(), means[len(real) : first].mean(), penalty
 
 
 def score_gradient(

@@ -1,8 +1,8 @@
 """What learns at a scale of step 1, and how: the networks of one scale after the other with their optimisers.
 
 The newest block of the generator learns, as a part of a variational autoencoder or against a discriminator.
-Which networks do, from what and how fast is said by the learners of `ourgan.training.hp_vae_gan` (Alg. F.1)
-and `ourgan.training.singan`. `ourgan.training.scales` leads them from scale to scale.
+`ourgan.training.learners` says which networks do, from what and how fast (Alg. F.1), and
+`ourgan.training.scales` leads them from scale to scale.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from ourgan.config.structure import StructureConfig
 from ourgan.io.pixels import pyramid
 from ourgan.models.pyramid import ConvBlock, GlobalGenerator
 from ourgan.training import checkpoint
-from ourgan.training.gradient_penalty import discriminator_step
+from ourgan.training.gradient_penalty import discriminator_step, score_gradient
 from ourgan.training.nan_report import check_finite, gradient_norm
-from ourgan.training.seeds import first_release_stream, seeded, stream
+from ourgan.training.seeds import seeded, stream
 
-DISCRIMINATOR = (
-    1000  # numbers of the streams of weights: this and more for discriminators, the scale for blocks
-)
+# Numbers of the streams of weights: this and more for discriminators, the scale for blocks.
+DISCRIMINATOR = 1000
 
 
 class ScaleLearner(ABC):
@@ -43,7 +42,7 @@ class ScaleLearner(ABC):
     def __init__(
         self, photo: Float[Tensor, "3 h w"], config: StructureConfig, seed: int, device: torch.device
     ) -> None:
-        self.training, self.seed, self.device = config.training, seed, device
+        self.network, self.training, self.seed, self.device = config.network, config.training, seed, device
         self.streams = 2  # how weights follow from the seed: 1 in checkpoints of the first release
         self.dtype = compute_dtype(self.training.dtype, device)
         self.image_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
@@ -138,8 +137,8 @@ class ScaleLearner(ABC):
 
     def seeded_weights(self, number: int) -> contextlib.AbstractContextManager[None]:
         """Let the networks built inside begin with the weights of a stream of their own."""
-        if self.streams == 1:
-            return seeded(first_release_stream(self.seed, number))
+        if self.streams == 1:  # only to continue such a checkpoint to the same bits
+            return seeded(torch.Generator().manual_seed((self.seed * 10_007 + number) % 2**63))
         return seeded(stream(self.seed, "weights", number))
 
     # -- one iteration ----------------------------------------------------------------------------
@@ -179,7 +178,7 @@ class ScaleLearner(ABC):
         """
         assert self.discriminator is not None and self.optimizer_d is not None
         self.optimizer_d.zero_grad()
-        terms = discriminator_step(
+        on_real, on_fake, penalty = discriminator_step(
             self.discriminator,
             real,
             fake,
@@ -187,19 +186,24 @@ class ScaleLearner(ABC):
             penalty_weight=self.training.penalty_weight,
             dtype=self.dtype,
         )
-        losses = {"critic": -(terms.real + terms.fake), "penalty": terms.penalty}
+        losses = {"critic": -(on_real + on_fake), "penalty": penalty}
         self.finite(losses)
         self.finite({"discriminator's gradient": gradient_norm(self.discriminator)}, "")
         self.optimizer_d.step()
         return losses
 
-    def backward(self, reconstruction: Tensor, fake: Tensor, score_gradient: Tensor) -> None:
-        """Set the gradient of weight x reconstruction - weight x D(fake), given that of D at `fake`."""
+    def backward(self, reconstruction: Tensor, fake: Tensor, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Set the gradient of weight x reconstruction - weight x D(fake); return `losses` with both terms."""
+        assert self.discriminator is not None
+        score, gradient = score_gradient(self.discriminator, fake.detach(), dtype=self.dtype)
+        losses = {"reconstruction": reconstruction.detach(), **losses, "score": score}
+        self.finite(losses)
         self.optimizer.zero_grad()
         torch.autograd.backward(
             [self.training.reconstruction_weight * reconstruction, fake],
-            [None, -self.training.adversarial_weight * score_gradient],
+            [None, -self.training.adversarial_weight * gradient],
         )
+        return losses
 
     # -- noise and state --------------------------------------------------------------------------
 

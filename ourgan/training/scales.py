@@ -20,11 +20,10 @@ from ourgan.config.structure import SinGANStructureConfig, StructureConfig
 from ourgan.io.pixels import contact_sheet, digest
 from ourgan.models.pyramid import GlobalGenerator
 from ourgan.training import checkpoint
-from ourgan.training.hp_vae_gan import HPVAEGANLearner
+from ourgan.training.learners import HPVAEGANLearner, SinGANLearner
 from ourgan.training.nan_report import NotFinite
 from ourgan.training.run import Line, Progress, open_run, train_loop
 from ourgan.training.scale_learner import ScaleLearner
-from ourgan.training.singan import SinGANLearner
 from ourgan.upscale.noise import scene_noise
 
 LOG_EVERY = 20  # iterations
@@ -188,9 +187,8 @@ class ScaleTrainer:
         """
         tensors, meta = checkpoint.load(path)
         with contextlib.suppress(KeyError, ConfigError):
-            meta["identity"]["config"] = self.config.upgrade(
-                meta["identity"]["config"]
-            )  # keys of earlier versions
+            # Without the keys that only earlier versions had.
+            meta["identity"]["config"] = self.config.upgrade(meta["identity"]["config"])
         checkpoint.check_identity(path, meta, self.identity())
         with checkpoint.fitting(path):
             self.learner.streams = meta.get("streams", 1)
@@ -208,8 +206,8 @@ class ScaleTrainer:
 
 
 @torch.no_grad()
-def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int], columns: int = 4) -> Image.Image:
-    """Return samples of a generator, side by side in rows of `columns`."""
+def sample_sheet(generator: GlobalGenerator, seeds: Iterable[int]) -> Image.Image:
+    """Return samples of a generator, in rows of four."""
     device = next(generator.parameters()).device
     scenes = [generator.draw(scene_noise(seed, device))[0].float() for seed in seeds]
-    return contact_sheet([scene.mul(0.5).add(0.5).clamp(0, 1).cpu() for scene in scenes], columns)
+    return contact_sheet([scene.mul(0.5).add(0.5).clamp(0, 1).cpu() for scene in scenes], 4)

@@ -30,11 +30,3 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
         yield
-
-
-def first_release_stream(seed: int, number: int) -> torch.Generator:
-    """Return the generator of weights as trainings had it whose checkpoints do not name their streams.
-
-    Only to continue such a checkpoint to the same bits.
-    """
-    return torch.Generator().manual_seed((seed * 10_007 + number) % 2**63)
