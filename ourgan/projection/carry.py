@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from ourgan.projection.kernels import carry_loops, over_rows
+from ourgan.projection.kernels import carry_loops, gather_loop, over_rows
 from ourgan.projection.plain_carry import ONE, PARTS
 from ourgan.projection.plain_search import PATCH
 from ourgan.projection.project import Projection
@@ -101,7 +101,7 @@ def carry(
         raise ValueError(f"window {width}x{height} at ({left}, {top}) is not inside {whole[1]}x{whole[0]}")
     picture = np.empty((height, 3 * width), np.uint8)
     over_rows(
-        carry_loops().gather, height, top, left, factor, pieces.labels, pieces.added,
+        gather_loop(), height, top, left, factor, pieces.labels, pieces.added,
         photo.reshape(tall, -1), picture, threads=threads,
     )  # fmt: skip
     return picture.reshape(height, width, 3)

@@ -16,7 +16,6 @@ from ourgan.projection.compiled_search import compiled
 
 ONE = 1 << 16  # a seam that is open, in `seams` and `relax`
 LEVEL = 4096  # parts of an 8-bit level there
-PARTS = 64  # parts of an 8-bit level in what is added to pieces
 
 
 @compiled
@@ -160,90 +159,3 @@ def relax(first, last, colour, keep, right, below, right_open, below_open, added
                 if north > 0:
                     total += north * (np.int64(added[y - 1, x, k]) - below[y - 1, x, k])
                 added[y, x, k] = (2 * total + weight) // (2 * weight)
-
-
-@compiled
-def spline(at, factor, weights):
-    """Put the quadratic B-spline's weights of three cells into `weights`; they sum to 8 * factor^2."""
-    a = 2 * (at % factor) + 1
-    weights[0], weights[2] = (2 * factor - a) * (2 * factor - a), a * a
-    weights[1] = 8 * factor * factor - weights[0] - weights[2]
-
-
-@compiled
-def gather(first, last, top, left, factor, labels, added, photo, picture):
-    """Fill rows of the window at (top, left): the photo's pixels and what is added to them.
-
-    A pixel sees the 3 x 3 cells (of `factor` pixels) about it through a quadratic B-spline. Each label among
-    them counts by the cube of its weight, which makes joints about half a cell wide and their line smooth.
-    """
-    height, width = labels.shape[:2]
-    tall, wide = photo.shape[0], photo.shape[1] // 3
-    across = picture.shape[1] // 3
-    whole = np.int64(8 * factor * factor)
-    whole = whole * whole
-    wy, wx = np.empty(3, np.int64), np.empty(3, np.int64)
-    rows, columns = np.empty(3, np.int64), np.empty(3, np.int64)
-    number = np.empty((3, 3), np.int64)  # of the label of each cell
-    name = np.empty((9, 3), np.int64)
-    share, extra = np.empty(9, np.int64), np.empty((9, 3), np.int64)
-    colour, summed = np.empty(3, np.int64), np.empty((3, 3), np.int64)
-    for row in range(first, last):
-        y = top + row
-        spline(y, factor, wy)
-        for cx in range(left // factor, (left + across - 1) // factor + 1):
-            count = 0
-            for i in range(3):
-                rows[i] = min(max(y // factor + i - 1, 0), height - 1)
-                columns[i] = min(max(cx + i - 1, 0), width - 1)
-            for i in range(3):
-                for j in range(3):
-                    label = labels[rows[i], columns[j]]
-                    n = 0
-                    while n < count and not same(name[n], label):
-                        n += 1
-                    if n == count:
-                        name[n, 0], name[n, 1], name[n, 2] = label[0], label[1], label[2]
-                        count += 1
-                    number[i, j] = n
-            for j in range(3):  # what is added, summed over the rows: all that a pixel within a piece needs
-                for k in range(3):
-                    total = np.int64(0)
-                    for i in range(3):
-                        total += wy[i] * added[rows[i], columns[j], k]
-                    summed[j, k] = total
-            for x in range(max(left, cx * factor), min(left + across, (cx + 1) * factor)):
-                spline(x, factor, wx)
-                if count == 1:
-                    v = min(max(y + name[0, 0] * factor, 0), tall - 1)
-                    u = min(max(x + name[0, 1] * factor, 0), wide - 1)
-                    u = 3 * (wide - 1 - u if name[0, 2] == 1 else u)
-                    for k in range(3):
-                        more = (wx[0] * summed[0, k] + wx[1] * summed[1, k] + wx[2] * summed[2, k]) // whole
-                        value = (PARTS * np.int64(photo[v, u + k]) + more + PARTS // 2) // PARTS
-                        picture[row, 3 * (x - left) + k] = min(max(value, 0), 255)
-                    continue
-                for n in range(count):
-                    share[n], extra[n, 0], extra[n, 1], extra[n, 2] = 0, 0, 0, 0
-                for i in range(3):
-                    for j in range(3):
-                        n, w = number[i, j], wy[i] * wx[j]
-                        share[n] += w
-                        for k in range(3):
-                            extra[n, k] += w * added[rows[i], columns[j], k]
-                total = np.int64(0)
-                colour[0], colour[1], colour[2] = 0, 0, 0
-                for n in range(count):
-                    w = share[n] * 1024 // whole
-                    w = w * w * w >> 14
-                    if w == 0:
-                        continue
-                    v = min(max(y + name[n, 0] * factor, 0), tall - 1)
-                    u = min(max(x + name[n, 1] * factor, 0), wide - 1)
-                    u = 3 * (wide - 1 - u if name[n, 2] == 1 else u)
-                    for k in range(3):
-                        colour[k] += w * (PARTS * np.int64(photo[v, u + k]) + extra[n, k] // share[n])
-                    total += PARTS * w
-                for k in range(3):
-                    value = (colour[k] + total // 2) // total
-                    picture[row, 3 * (x - left) + k] = min(max(value, 0), 255)

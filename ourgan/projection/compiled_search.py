@@ -89,6 +89,18 @@ def penalty(old, y, x, v, u, s, query_rows, key_rows, vertical, reuse, alone):
 
 
 @compiled
+def strayed(v, u, s, reuse, radius, seed, turn, y, x, draw):
+    """Return a random match at most `radius` from another, one in four in the other source where there is."""
+    tall, wide = reuse.shape[1:]
+    bits = mixed(seed, turn, y, x, draw)
+    v = min(max(v + within(bits & np.uint64(0xFFFFFFFF), radius), 0), tall - 1)
+    u = min(max(u + within(bits >> np.uint64(32), radius), 0), wide - 1)
+    if len(reuse) > 1 and mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62):
+        return v, wide - 1 - u, 1 - s
+    return v, u, s
+
+
+@compiled
 def sweep(
     first, last, query, sources, old, field, cost, query_rows, key_rows, vertical, reuse, alone, steps, radii,
     seed, turn,
@@ -117,15 +129,8 @@ def sweep(
                     cu = np.int64(old[y + dy, x + dx, 1]) - dx
                     cs = np.int64(old[y + dy, x + dx, 2])
                 else:
-                    radius = radii[candidate - count]
-                    bits = mixed(seed, turn, y, x, candidate - count)
-                    cv = min(max(v + within(bits & np.uint64(0xFFFFFFFF), radius), 0), tall - 1)
-                    cu = min(max(u + within(bits >> np.uint64(32), radius), 0), wide - 1)
-                    cs = s
-                    if len(sources) > 1 and mixed(seed, turn, y, x, candidate - count + 64) < np.uint64(
-                        1 << 62
-                    ):
-                        cs, cu = 1 - s, wide - 1 - cu
+                    draw = candidate - count
+                    cv, cu, cs = strayed(v, u, s, reuse, radii[draw], seed, turn, y, x, draw)
                 if cv < 0 or cv >= tall or cu < 0 or cu >= wide or (cv == v and cu == u and cs == s):
                     continue
                 extra = penalty(old, y, x, cv, cu, cs, query_rows, key_rows, vertical, reuse, alone)

@@ -30,7 +30,7 @@ def search_loops() -> ModuleType:
 
 
 def carry_loops() -> ModuleType:
-    """Return the module with `cut`, `seams`, `relax` and `gather`."""
+    """Return the module with `cut`, `seams` and `relax`."""
     if is_compiled():
         from ourgan.projection import compiled_carry
 
@@ -38,6 +38,15 @@ def carry_loops() -> ModuleType:
     from ourgan.projection import plain_carry
 
     return plain_carry
+
+
+def gather_loop() -> Callable[..., None]:
+    """Return `gather`."""
+    if is_compiled():
+        from ourgan.projection.compiled_gather import gather
+    else:
+        from ourgan.projection.plain_carry import gather
+    return gather
 
 
 def over_rows(loop: Callable[..., None], height: int, *arguments: Any, threads: int = 1) -> None:

@@ -58,6 +58,21 @@ def beside(old: Array, y: Array, x: Array, v: Array, u: Array, s: Array, alone: 
     return cost
 
 
+def strayed(
+    found: Array, reuse: Array, radius: int, seed: int, turn: int, y: Array, x: Array, draw: int
+) -> Array:
+    """Return random matches at most `radius` from others, one in four in the other source where there is."""
+    tall, wide = reuse.shape[1:]
+    bits, candidate = mixed(seed, turn, y, x, draw), found.copy()
+    candidate[:, 0] = np.clip(found[:, 0] + within(bits & WORD, radius), 0, tall - 1)
+    candidate[:, 1] = np.clip(found[:, 1] + within(bits >> np.uint64(32), radius), 0, wide - 1)
+    if len(reuse) > 1:
+        turned = mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62)
+        candidate[turned, 2] = 1 - candidate[turned, 2]
+        candidate[turned, 1] = wide - 1 - candidate[turned, 1]
+    return candidate
+
+
 def sweep(
     first: int, last: int, query: Array, sources: Array, old: Array, field: Array, cost: Array,
     query_rows: Array, key_rows: Array, vertical: int, reuse: Array, alone: int, steps: Array, radii: Array,
@@ -91,15 +106,7 @@ def sweep(
             ny, nx = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
             attempt(old[ny, nx] - np.array([dy, dx, 0], np.int64), (ny == y + dy) & (nx == x + dx))
     for draw, radius in enumerate(radii):
-        bits = mixed(seed, turn, y, x, draw)
-        candidate = found.copy()
-        candidate[:, 0] = np.clip(found[:, 0] + within(bits & WORD, int(radius)), 0, tall - 1)
-        candidate[:, 1] = np.clip(found[:, 1] + within(bits >> np.uint64(32), int(radius)), 0, wide - 1)
-        if len(sources) > 1:
-            turned = mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62)
-            candidate[turned, 2] = 1 - candidate[turned, 2]
-            candidate[turned, 1] = wide - 1 - candidate[turned, 1]
-        attempt(candidate, np.ones(len(y), bool))
+        attempt(strayed(found, reuse, int(radius), seed, turn, y, x, draw), np.ones(len(y), bool))
     field[first:last], cost[first:last] = found.reshape(-1, width, 3), best.reshape(-1, width)
 
 
