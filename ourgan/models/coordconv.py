@@ -18,8 +18,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-COORDINATE_PADDINGS = ("zeros", "extrapolate")
-
 
 class VerticalCoordConv2d(nn.Module):
     """3x3 convolution, stride 1, zero padding 1, over features and the vertical coordinate.
@@ -66,10 +64,9 @@ class VerticalCoordConv2d(nn.Module):
             self.register_buffer("v", F.normalize(torch.randn(self.weight[0].numel()), dim=0))
 
     def effective_weight(self) -> Float[Tensor, "outputs inputs 3 3"]:
-        """Return the weight that convolves, (out, in + 1, 3, 3) or (out, in, 3, 3) without the coordinate.
+        """Return the weight that convolves: the parameter, divided by u^T W v with spectral normalisation.
 
-        It is the parameter, or with spectral normalisation the parameter divided by u^T W v, whose u and v
-        follow W by one power iteration at each call in training mode. Gradients flow to the parameter.
+        u and v follow W by one power iteration at each call in training mode.
         """
         if not self.spectral_norm:
             return self.weight

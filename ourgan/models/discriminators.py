@@ -19,10 +19,9 @@ ORTHOGONAL_GAIN = 0.2
 class VGGDiscriminator(nn.Module):
     """Five levels that halve the image, batch normalisation, and two linear layers: ESRGAN's discriminator.
 
-    `channels`: width of the first level; the following have 2, 4, 8 and 8 times as many. `size`: side of the
-    square images in pixels; the first linear layer depends on it. The defaults are the ones for the paper's
-    patches of 128: 14,499,401 parameters. PyTorch's own init, as released. ValueError unless `size` is a
-    multiple of 32.
+    The first level has `channels`, the following 2, 4, 8 and 8 times as many; the first linear layer depends
+    on `size`, the side of the square images in pixels, a multiple of 32. The defaults, for the paper's
+    patches of 128, make 14,499,401 parameters. PyTorch's own init, as released.
     """
 
     def __init__(self, channels: int = 64, size: int = 128) -> None:
@@ -31,7 +30,7 @@ class VGGDiscriminator(nn.Module):
             raise ValueError(
                 f"VGGDiscriminator halves its input five times: size {size} is no multiple of 32"
             )
-        self.channels, self.size = channels, size
+        self.size = size
         self.conv0_0 = nn.Conv2d(3, channels, 3, padding=1)
         self.conv0_1 = _halving(channels)
         self.bn0_1 = nn.BatchNorm2d(channels)
@@ -74,7 +73,6 @@ class UNetDiscriminator(nn.Module):
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
-        self.channels = channels
         self.conv0 = nn.Conv2d(3, channels, 3, padding=1)
         self.conv1 = SpectralConv2d(channels, 2 * channels, 4, stride=2)
         self.conv2 = SpectralConv2d(2 * channels, 4 * channels, 4, stride=2)
@@ -112,15 +110,8 @@ class UNetDiscriminator(nn.Module):
         return logits
 
 
-def build_discriminator(backbone: str, channels: int, size: int) -> nn.Module:
-    """Return the discriminator of "esrgan", for square images of `size` pixels, or of "swinir"."""
-    return VGGDiscriminator(channels, size) if backbone == "esrgan" else UNetDiscriminator(channels)
-
-
 class SpectralConv2d(nn.Module):
-    """A convolution without bias, its kernel divided by sigma, its largest singular value as a matrix.
-
-    The matrix is `(outputs, rest)`.
+    """A convolution without bias, its kernel divided by sigma, its largest singular value as (outputs, rest).
 
     sigma = u^T W v, where u and v follow W by one power iteration per forward pass in training mode and stand
     still in eval mode. They are buffers: a run that resumes from the state dict goes on exactly.
@@ -160,8 +151,8 @@ class SpectralConv2d(nn.Module):
 
 
 def _power_iteration(matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    v = F.normalize(matrix.T @ u, dim=0, eps=1e-12)
-    return F.normalize(matrix @ v, dim=0, eps=1e-12), v
+    v = F.normalize(matrix.T @ u, dim=0)
+    return F.normalize(matrix @ v, dim=0), v
 
 
 def _halving(channels: int) -> nn.Conv2d:

@@ -60,7 +60,7 @@ class Encoder(nn.Module):
 
 
 class HPVAEGAN(GlobalGenerator):
-    """E, G_0 and the refiners grown so far. Args: as `GlobalGenerator`."""
+    """E, G_0 and the refiners grown so far."""
 
     config: HPVAEGANConfig
     encoder: Encoder
@@ -120,7 +120,7 @@ def _block(config: HPVAEGANConfig, inputs: int) -> ConvBlock:
 
 
 class SinGAN(GlobalGenerator):
-    """The blocks grown so far, G_0 as `decoder`, and z*. Args: as `GlobalGenerator`.
+    """The blocks grown so far, G_0 as `decoder`, and z*.
 
     x_0 = tanh(G_0(z_0)),      x_n = up(x_{n-1}) + tanh(G_n(up(x_{n-1}) + a_n z_n))
     """

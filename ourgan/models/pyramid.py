@@ -142,11 +142,8 @@ class GlobalGenerator(nn.Module):
     ) -> Float[Tensor, "n 3 h w"]:
         """Return the image of `scale`, 1 or above, from the image of the scale below, both in [-1, 1].
 
-        Args:
-            image: x_{m-1}, of any size: it is enlarged to that of `scale`.
-            scale: m.
-            noise: standard normal, multiplied by the amplitude a_m of the scale; None for none (Eq. 2).
-            width: of the result in pixels; default: the photo's at this scale.
+        It is enlarged, whatever its size. `noise` is standard normal, multiplied by the amplitude a_m; None
+        for none (Eq. 2). `width` overrides that of the pyramid.
         """
         enlarged = self.enlarge(image, scale, width)
         seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise

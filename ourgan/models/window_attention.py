@@ -73,13 +73,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: floa
 def window_geometry(height: int, width: int, window: int, like: Tensor) -> Geometry:
     """Return which pixels of an image lie in which window, on the device and in the type of `like`.
 
-    It is computed for every image, which takes a thousandth of the pass.
-
-    Args:
-        height: of the image in pixels, a multiple of `window`.
-        width: likewise.
-        window: side of a window in pixels.
-        like: a tensor of the features.
+    Height and width are multiples of the window. Computing it for every image takes a thousandth of the pass.
     """
     shift = window // 2
     pixels = torch.arange(height * width, device=like.device).view(height, width)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from ourgan._core.devices import autocast
-from ourgan.metrics.lpips import psnr, st_lpips
 from ourgan.training import checkpoint
-from ourgan.training.patches import Pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,21 +25,6 @@ class Validation:
         return {"iteration": self.iteration} | {name: float(f"{v:.5g}") for name, v in numbers.items()}
 
 
-@torch.no_grad()
-def validate(
-    network: nn.Module, pairs: Sequence[Pair], iteration: int, device: torch.device, dtype: torch.dtype
-) -> Validation:
-    """Compare what `network` makes of LR crops with the HR crops; means over the pairs."""
-    distances, ratios = [], []
-    for lr, hr in pairs:
-        with autocast(device, dtype):
-            sr = network(lr.to(device)[None])[0]
-        sr = sr.float().clamp(0, 1).cpu()
-        distances.append(st_lpips(sr, hr))
-        ratios.append(psnr(sr, hr))
-    return Validation(iteration, sum(distances) / len(pairs), sum(ratios) / len(pairs))
-
-
 class BestWeights:
     """The best validation so far, and its weights as a file in the directory of the run."""
 
@@ -52,25 +32,22 @@ class BestWeights:
         self.validation = Validation(-1, float("inf"), 0.0)
         self.waited = 0  # validations since the best
 
-    def path(self, run: Path) -> Path:
-        """Return the file of the weights.
-
-        It is named by its iteration: what a killed run wrote ahead of its checkpoint is not mistaken for it.
-        """
+    def _path(self, run: Path) -> Path:
+        # Named by its iteration: what a killed run wrote ahead of its checkpoint is not mistaken for it.
         return run / f"best-{self.validation.iteration:06d}.safetensors"
 
     def update(self, values: Validation, network: nn.Module, run: Path) -> None:
         """Keep the weights of `network` in `run` if `values` are better than the best so far."""
         if values.st_lpips < self.validation.st_lpips:
             self.validation, self.waited = values, 0
-            checkpoint.save(self.path(run), network.state_dict(), {"iteration": values.iteration})
+            checkpoint.save(self._path(run), network.state_dict(), {"iteration": values.iteration})
         else:
             self.waited += 1
 
     def remove_others(self, run: Path) -> None:
         """Remove the files of earlier bests; to be called once a checkpoint names the new one."""
         for old in run.glob("best-*.safetensors"):
-            if old != self.path(run):
+            if old != self._path(run):
                 old.unlink()
 
     def metadata(self) -> dict[str, Any]:
@@ -81,8 +58,8 @@ class BestWeights:
         """Continue from `metadata`. Raises CheckpointError unless the weights are there and whole."""
         self.validation, self.waited = Validation(**meta["best"]), meta["waited"]
         if self.validation.iteration >= 0:  # better known before hours of training than after
-            checkpoint.load(self.path(run))
+            checkpoint.load(self._path(run))
 
     def load_into(self, network: nn.Module, run: Path) -> None:
         """Put the weights into `network`. Raises CheckpointError unless they are there and whole."""
-        network.load_state_dict(checkpoint.load(self.path(run))[0])
+        network.load_state_dict(checkpoint.load(self._path(run))[0])

@@ -94,16 +94,9 @@ def finetune(
 ) -> tuple[nn.Module, StepMetadata]:
     """Fine-tune a network on one photo (Alg. F.3 for ESRGAN, F.5 for SwinIR).
 
-    Args:
-        photo: at the size that the step makes, in [0, 1]: see `photo_of_step`.
-        settings: backbone, the weights to start from, and the noise on LR patches.
-        config: how it learns.
-        run: a directory for log, checkpoint and best weights.
-        seed: of patches, noise and the discriminator's weights.
-        resume: go on from the checkpoint in `run`.
-        device: where the networks live.
-        progress: whether to show a bar.
-        title: before what the bar says.
+    The photo, in [0, 1], has the size that the step makes: see `photo_of_step`. The settings say the
+    backbone, the weights to start from, and the noise on LR patches. Log, checkpoint and best weights lie in
+    `run`.
 
     Returns:
         The network of the best validation, float32, in evaluation mode, and how it came about.
@@ -154,21 +147,10 @@ def pretrain(
 ) -> list[dict[str, Any]]:
     """Pre-train a new network on many images, by L1 first, then adversarially (Alg. F.2, F.4).
 
-    Args:
-        images: a folder of them, searched through all its levels. All eight flips and turns are used.
-        backbone: "esrgan" or "swinir".
-        config: how it learns. `l1_iterations` of its `iterations` are L1 alone; where that is 0, the first
-            half, as the paper gives one number for both parts.
-        out: the file of weights to write, safetensors. Checkpoint and log lie in a directory beside it.
-        noise_std: of the noise on LR patches.
-        seed: of all weights and patches.
-        resume: go on from the checkpoint.
-        device: where the networks live.
-        progress: whether to show a bar.
-        network: in place of the paper's, for trials.
-
-    Returns:
-        The log.
+    The folder of images is searched through all its levels; all eight flips and turns are used.
+    `l1_iterations` of the `iterations` are L1 alone; where that is 0, the first half, as the paper gives one
+    number for both parts. `out` is the safetensors file of weights to write; checkpoint and log lie in a
+    directory beside it. `network` is in place of the paper's, for trials. Return the log.
 
     Raises:
         OurganError: no usable image, a file that exists, another training's checkpoint.

@@ -89,16 +89,14 @@ def check_writable(out: Path) -> None:
         (out / ".writable").unlink()
 
 
-def check_generator(model: OurGAN, generator: str, out: Path) -> None:
-    """Refuse to continue a model of another generator than the one that was named."""
-    if (own := model.generator.config.generator) != generator:
+def check_model(model: OurGAN, job: TrainingJob, generator: str | None) -> None:
+    """Refuse another generator than the model's, if one is named, another photo, or steps of another kind."""
+    own = model.generator.config.generator
+    if generator and own != generator:
         raise OurganError(
-            f"{out} is a model of {own}, not of {generator}: leave --generator out, or choose another --out"
+            f"{job.out} is a model of {own}, not of {generator}: leave --generator out, or choose another "
+            "--out"
         )
-
-
-def check_model(model: OurGAN, job: TrainingJob) -> None:
-    """Refuse to add steps from another photo, or of another kind than those that are there."""
     if job.photo.sha256 != model.metadata.photo_sha256:
         raise OurganError(
             f"{job.photo.path}: not the photo of {job.out}, which learned from {model.metadata.photo} (its "

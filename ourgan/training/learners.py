@@ -15,7 +15,7 @@ from ourgan.training.scale_learner import DISCRIMINATOR, ScaleLearner
 
 
 class HPVAEGANLearner(ScaleLearner):
-    """HP-VAE-GAN, with and without the vertical coordinate (Alg. F.1). Args: as `ScaleLearner`.
+    """HP-VAE-GAN, with and without the vertical coordinate (Alg. F.1).
 
     Scales 0 to L are variational autoencoders: E, G_0 and the newest refiner learn to reconstruct the
     photo. Every later scale is a GAN: only the newest refiner learns, against a patch discriminator,
@@ -157,7 +157,7 @@ class HPVAEGANLearner(ScaleLearner):
 
 
 class SinGANLearner(ScaleLearner):
-    """SinGAN: the newest block learns, against a discriminator of its own scale. Args: as `ScaleLearner`.
+    """SinGAN: the newest block learns, against a discriminator of its own scale.
 
     An iteration is three updates of the discriminator, each with other noise at every scale, then three of
     the block. Beside the discriminator's, the block has one more task: from z* at the coarsest scale and no

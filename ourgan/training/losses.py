@@ -41,11 +41,7 @@ def reconstruction_loss(image: Float[Tensor, "n 3 h w"], photo: Float[Tensor, "_
 def relativistic_discriminator_loss(real: Float[Tensor, "n 1"], fake: Float[Tensor, "n 1"]) -> Scalar:
     """Return L_D: is a real image more real than the average fake one, and the other way round?
 
-    Args:
-        real: C(r), logits of real images.
-        fake: C(f), logits of generated images.
-
-    The result has BasicSR's factor 1/2, and its gradients: each mean is a constant.
+    It has BasicSR's factor 1/2, and its gradients: each mean is a constant.
     """
     of_real = _cross_entropy(real - fake.mean().detach(), 1.0)
     of_fake = _cross_entropy(fake - real.mean().detach(), 0.0)
@@ -138,24 +134,17 @@ def load_trunk() -> Trunk:
 
 
 class PerceptualLoss(nn.Module):
-    """Weighted L1 distance of features, each layer's a mean over all its elements.
+    """Weighted L1 distance of features at named layers, such as "conv5_4", each a mean over all its elements.
 
-    Args:
-        names: of the layers to compare, such as "conv5_4".
-        trunk: default `load_trunk()`.
-
-    The trunk is frozen; only layers up to the last one compared are kept.
+    The trunk, by default `load_trunk()`, is frozen; only layers up to the last one compared are kept.
     """
 
     def __init__(self, names: Sequence[str], trunk: Trunk | None = None) -> None:
         super().__init__()
         trunk = trunk or load_trunk()
         self.trunk_name = trunk.name
-        indices: dict[int, float] = {}
-        for name in names:
-            index, divisor = trunk.layer_index[name]
-            indices[index] = WEIGHTS[name] / divisor
-        self.weights = dict(sorted(indices.items()))
+        compared = sorted((*trunk.layer_index[name], WEIGHTS[name]) for name in names)
+        self.weights = {index: weight / divisor for index, divisor, weight in compared}
         self.layers = trunk.layers[: max(self.weights) + 1].eval().requires_grad_(False)
         for layer in self.layers:
             if isinstance(layer, nn.ReLU):

@@ -29,11 +29,7 @@ def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, tr
     Draws twelve samples, and overwrites what is there: weights of step 1, config.json, the log, the contact
     sheet and README.md.
 
-    Args:
-        model: with its steps, whose weights lie in `out` already.
-        photo: what it learned from, in [0, 1].
-        out: the directory.
-        training_log: of step 1; copied where there is one.
+    The weights of its steps lie in `out` already. The training log, of step 1, is copied where there is one.
 
     Raises:
         ModelError: a step has no weights in `out`.

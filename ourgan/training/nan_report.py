@@ -35,14 +35,10 @@ def check_finite(
     rng: Tensor | None,
     **more: Any,
 ) -> None:
-    """Raise NotFinite for the first of the values that is NaN or infinite.
+    """Raise NotFinite for the first of the losses or norms that is NaN or infinite.
 
-    Args:
-        values: losses or norms.
-        text: of the error; {name} and {value} are filled in.
-        networks: those that learn; parameters and gradients that are not finite are listed in the report.
-        rng: the state of the generator that noise is drawn from, where one is kept.
-        more: for the report, as plain data.
+    {name} and {value} are filled into the text. The report lists what is not finite in the networks, and has
+    the state of the generator of noise, where one is kept, and `more`, which is plain data.
     """
     for name, value in values.items():
         if not math.isfinite(value):

@@ -114,14 +114,8 @@ def train_loop(
     The state is saved at every milestone, when `checkpoint_seconds` have gone by, and before a signal is
     obeyed: a training killed at any moment ends, once resumed, with the bits it would have had (on a CPU).
 
-    Args:
-        trainer: at its first iteration.
-        run: the directory, from `open_run`.
-        resuming: whether to go on from the checkpoint there.
-        checkpoint_seconds: the longest time between two checkpoints.
-        tensorboard: a directory for a TensorBoard log beside.
-        progress: whether to show a bar.
-        title: before what the bar says.
+    `resuming` goes on from the checkpoint there; `tensorboard` is a directory for a log beside; `title`
+    stands before what the bar says.
 
     Raises:
         TrainingError: a loss or a gradient is not finite (nan_report.json says what is known).

@@ -44,10 +44,11 @@ def acquire(run: Path) -> None:
     _locks[os.getpid(), mark] = _exclusively(run, mark)
 
 
-def release(run: Path) -> None:
-    """Let another process have `run`; do nothing where this one does not have it."""
+@atexit.register
+def release(run: Path | None = None) -> None:
+    """Let another process have `run`, or all directories that this one has."""
     for pid, mark in list(_locks):
-        if pid == os.getpid() and mark.parent == run.resolve():
+        if pid == os.getpid() and (run is None or mark.parent == run.resolve()):
             _locks.pop((pid, mark)).release()
 
 
@@ -69,13 +70,6 @@ def _owner(mark: Path) -> str:
     except (OSError, ValueError):
         return "another process"
     return f"process {pid} on {host.partition('?')[0]}"  # what follows the name tells containers apart
-
-
-@atexit.register
-def _release_all() -> None:
-    for pid, mark in list(_locks):
-        if pid == os.getpid():
-            _locks.pop((pid, mark)).release()
 
 
 class Interrupt:

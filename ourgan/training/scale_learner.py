@@ -32,11 +32,7 @@ DISCRIMINATOR = 1000
 class ScaleLearner(ABC):
     """The networks of a training of step 1, at its current scale and iteration.
 
-    Args:
-        photo: (3, H, W) in [0, 1].
-        config: the networks and how they learn.
-        seed: of initialisation and noise.
-        device: where the networks live. Noise is always drawn on the CPU.
+    They learn from a photo in [0, 1] and live on `device`; noise is always drawn on the CPU.
     """
 
     def __init__(

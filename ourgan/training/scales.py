@@ -69,12 +69,8 @@ def train_global_structure(
 class ScaleTrainer:
     """The state of a training of step 1, and the next iteration: a `Trainer` for `ourgan.training.run`.
 
-    Args:
-        photo: (3, H, W) in [0, 1].
-        config: the networks and how they learn.
-        seed: of initialisation and noise. On a CPU, the same seed, thread count and torch give the
-            same weights bit for bit, interrupted or not.
-        device: where the networks live.
+    The photo is in [0, 1]. On a CPU, the same seed, thread count and torch give the same weights bit for bit,
+    interrupted or not.
     """
 
     def __init__(
@@ -116,8 +112,7 @@ class ScaleTrainer:
     def step(self) -> Progress:
         """Do the next iteration, entering the next scale first where the current one is done.
 
-        Raises:
-            NotFinite: before that network learns, if a loss or a gradient is not finite.
+        Raises NotFinite as `ScaleLearner.step`.
         """
         started = time.perf_counter()
         try:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ourgan._core.devices import autocast, compute_dtype, dtype_name
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import SuperResolutionTraining
-from ourgan.models.discriminators import build_discriminator
+from ourgan.metrics.lpips import psnr, st_lpips
+from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.training import checkpoint, losses
-from ourgan.training.best_weights import BestWeights, Validation, validate
+from ourgan.training.best_weights import BestWeights, Validation
 from ourgan.training.losses import PerceptualLoss, Trunk
 from ourgan.training.nan_report import check_finite, gradient_norm
 from ourgan.training.patches import Patches
@@ -32,13 +33,9 @@ class SuperResolutionTrainer:
     The generator steps first, the discriminator then on the same patches. `ema` is the exponential
     moving average of the generator: what is validated, and kept where it was best.
 
-    Args:
-        network: RRDBNet or SwinIR with the weights to start from; trained in place.
-        backbone: "esrgan" (relativistic loss, VGG-128) or "swinir" (vanilla loss, U-Net).
-        patches: where pairs come from.
-        config: Table H.2 or H.3.
-        identity: what else must be equal for a checkpoint to be continued, as plain data.
-        trunk: of the perceptual loss.
+    `network`, RRDBNet or SwinIR with the weights to start from, is trained in place: "esrgan" by a
+    relativistic loss and VGG-128, "swinir" by a vanilla loss and a U-Net. `identity` is what else must be
+    equal for a checkpoint to be continued, as plain data; `trunk` is of the perceptual loss.
     """
 
     def __init__(
@@ -64,9 +61,10 @@ class SuperResolutionTrainer:
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         if config.checkpointing:
             self.network.checkpointing = True  # type: ignore[assignment]
+        channels, esrgan = config.discriminator_channels, backbone == "esrgan"
         with seeded(stream(seed, "weights", "discriminator")):
-            discriminator = build_discriminator(backbone, config.discriminator_channels, config.patch)
-        self.discriminator = discriminator.to(**place).train()
+            made = VGGDiscriminator(channels, config.patch) if esrgan else UNetDiscriminator(channels)
+        self.discriminator = made.to(**place).train()
         self.perceptual = PerceptualLoss(config.perceptual_layers, trunk).to(**place)
         self.perceptual.layers.to(self.dtype)
         self.optimizer = self._adam(self.network)
@@ -83,11 +81,7 @@ class SuperResolutionTrainer:
         return self.iteration >= self.config.iterations
 
     def step(self) -> Progress:
-        """Do the next iteration.
-
-        Raises:
-            NotFinite: before that network learns, if a loss or a gradient is not finite.
-        """
+        """Do the next iteration. Raises NotFinite, before that network learns, for a loss or a gradient."""
         started, config = time.monotonic(), self.config
         lr, hr = (side.to(self.device) for side in self.patches.batch(self.iteration, config.batch_size))
         for optimizer in (self.optimizer, self.optimizer_d):
@@ -157,9 +151,17 @@ class SuperResolutionTrainer:
         for averaged, current in zip(self.ema.parameters(), self.network.parameters(), strict=True):
             averaged.lerp_(current, 1 - keep)
 
+    @torch.no_grad()
     def validate(self) -> Validation:
         """Judge `ema` by the patches' validation crops, means over them."""
-        return validate(self.ema, self.patches.validation(), self.iteration, self.device, self.dtype)
+        distances, ratios = [], []
+        for lr, hr in self.patches.validation():
+            with autocast(self.device, self.dtype):
+                sr = self.ema(lr.to(self.device)[None])[0]
+            sr = sr.float().clamp(0, 1).cpu()
+            distances.append(st_lpips(sr, hr))
+            ratios.append(psnr(sr, hr))
+        return Validation(self.iteration, sum(distances) / len(distances), sum(ratios) / len(ratios))
 
     # -- for the loop -----------------------------------------------------------------------------
 
@@ -206,9 +208,7 @@ class SuperResolutionTrainer:
     def load(self, path: Path) -> dict[str, Any]:
         """Continue from `save`, and return its metadata.
 
-        Raises:
-            CheckpointError: for a checkpoint of another photo, network, seed or configuration, for a damaged
-                one, and for one without the best weights beside it.
+        CheckpointError for another training's, a damaged one, and one without the best weights beside it.
         """
         tensors, meta = checkpoint.load(path)
         checkpoint.check_identity(path, meta, self.identity())

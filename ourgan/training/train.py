@@ -25,7 +25,6 @@ from ourgan.training.job import (
     STEPS,
     Photo,
     TrainingJob,
-    check_generator,
     check_model,
     check_out,
     check_photo,
@@ -107,9 +106,7 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
     """Check what can be checked at once, then train step by step; `generator` as it was named, if it was."""
     if check_out(job):
         model = OurGAN.from_pretrained(job.out, device=job.device)
-        if generator:
-            check_generator(model, generator, job.out)
-        check_model(model, job)
+        check_model(model, job, generator)
     else:
         model = None
         height, width = job.photo.image.shape[1:]
