@@ -66,6 +66,7 @@ class HPVAEGAN(GlobalGenerator):
     encoder: Encoder
 
     def __init__(self, config: HPVAEGANConfig, aspect_ratio: float) -> None:
+        # G_0 of Eq. 1, from a latent; G_m of Eq. 2 and 3 are the `refiners` that grow upon it.
         networks = {"encoder": Encoder(config), "decoder": _block(config, config.latent_channels)}
         super().__init__(config, aspect_ratio, config.latent_channels, **networks)
 

@@ -36,7 +36,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class StreamingError(OurganError):
-    """LineBuffer that do not make up the image, values that are not finite, or a budget that is too small."""
+    """Rows that do not make up the image, values that are not finite, or a budget that is too small."""
 
 
 class BandedNetwork:

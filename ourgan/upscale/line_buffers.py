@@ -143,7 +143,7 @@ class NearestUpsample:
 
     @property
     def stop(self) -> int:
-        """LineBuffer that have appeared."""
+        """Rows that have appeared."""
         return 2 * self.base.stop
 
     def reader(self, behind: int) -> int:
