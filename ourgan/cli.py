@@ -16,7 +16,7 @@ from typing import Any
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan.config import BACKBONES, METHODS, PROFILES, SIZES, load_profile
+from ourgan.config import BACKBONES, DETAILS, METHODS, PROFILES, SCENES, SIZES, load_profile
 
 RESUMABLE = "continue with the same command and --resume"
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -111,6 +111,11 @@ def _synthesize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", choices=SIZES)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
+    command.add_argument("--scene", choices=SCENES, default="auto", help="projected: redrawn from the photo")
+    command.add_argument(
+        "--detail", choices=DETAILS, default="auto", help="auto: the photo's where it can be"
+    )
+    command.add_argument("--photo", type=Path, metavar="FILE", help="of the model; default: kept with it")
     command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for the whole process")
     command.add_argument("--method", choices=METHODS)
     command.add_argument(

@@ -22,19 +22,18 @@ from torch import Tensor
 from ourgan import hub
 from ourgan._core import provenance
 from ourgan._core.devices import best_device
-from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import steps_of
 from ourgan.io import model_dir
 from ourgan.io.canvas import open_canvas
-from ourgan.io.pixels import digest, resize
+from ourgan.io.pixels import digest, reflect, resize
 from ourgan.models.pyramid import GlobalGenerator
-from ourgan.upscale.crop import Box, WindowSource
+from ourgan.upscale.crop import Box
+from ourgan.upscale.detail import Look, Windows, Wish
 from ourgan.upscale.noise import scene_noise
-from ourgan.upscale.parts import Parts, draw_rows
+from ourgan.upscale.parts import Parts
 from ourgan.upscale.upscaler import Upscaler
 
-MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
 
@@ -55,7 +54,7 @@ class OurGAN:
     metadata: model_dir.ModelMetadata = field(default_factory=model_dir.ModelMetadata)
     steps: Mapping[int, model_dir.StepMetadata] = field(default_factory=dict)
     directory: Path | None = None
-    _windows: WindowSource = field(default_factory=WindowSource, init=False, repr=False)
+    _windows: Windows = field(default_factory=Windows, init=False, repr=False)
 
     def __post_init__(self) -> None:
         # float32: step 1 costs a second, and its samples should not depend on the processor.
@@ -92,22 +91,21 @@ class OurGAN:
         return cls(generator, upscaler, metadata, steps, directory)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write a model directory: config.json, global.safetensors and the steps' own weights."""
-        upscaler = self.upscaler
-        model_dir.write_model(
-            Path(directory), self.generator, upscaler.settings, self.metadata, self.steps, upscaler.fine_tuned
-        )
+        """Write a model directory: config.json, global.safetensors, the steps' own weights; not the photo."""
+        settings, fine_tuned = self.upscaler.settings, self.upscaler.fine_tuned
+        contents = self.generator, settings, self.metadata, self.steps, fine_tuned
+        model_dir.write_model(Path(directory), *contents)
 
-    def push_to_hub(self, repository: str, *, private: bool = False) -> str:
+    def push_to_hub(self, repository: str, *, private: bool = False, photo: bool = False) -> str:
         """Put the model's directory into "user/repo" on the Hub; return the commit's address.
 
-        Needs a login (`hf auth login`). Raises ModelError for a model that lies in no directory, HubError in
-        one line for what the Hub refuses.
+        `photo`: publish the photo, too. Needs a login (`hf auth login`). Raises ModelError for a model that
+        lies in no directory, HubError in one line for what the Hub refuses.
         """
         if self.directory is None:
             why = "this model lies in no directory: save_pretrained(DIR), then from_pretrained(DIR)"
             raise model_dir.ModelError(why)
-        return hub.upload_model(self.directory, repository, private=private)
+        return hub.upload_model(self.directory, repository, private=private, photo=photo)
 
     def using(self, **changes: Any) -> OurGAN:
         """Return this model with other settings of steps 2 to 4, such as `dtype="float32"`.
@@ -140,14 +138,12 @@ class OurGAN:
                 place of what the scales below would draw. The margin continues it by reflection.
             noise: `noise(scale, channels, h, w)`, standard normal, in place of the seed's.
         """
-        height, width = self._scene_size(width)
+        height, width = self.generator.scene_size(width)
         margin = self.generator.sizes[-1][1] // MARGIN_SHARE if margin is None else margin
         if inject_at is not None:
-            scale, injected = inject_at
             margin = min(margin, width - 1)
-            injected = resize(injected, (height, width)).to(self.upscaler.device)[None]
-            padded = torch.nn.functional.pad(injected, (margin, margin, 0, 0), mode="reflect")[0]
-            inject_at = (scale, padded * 2 - 1)
+            injected = resize(inject_at[1], (height, width)).to(self.upscaler.device)
+            inject_at = (inject_at[0], reflect(injected, margin) * 2 - 1)
         noise, width = noise or scene_noise(seed, self.upscaler.device), width + 2 * margin
         image = self.generator.draw(noise, width=width, noise_scales=noise_scales, inject_at=inject_at)[0]
         return image[:, :, margin : width - margin].mul(0.5).add(0.5).clamp(0, 1).cpu().contiguous()
@@ -168,6 +164,9 @@ class OurGAN:
         parts: Parts | None = None,
         progress: bool = True,
         watch: Callable[[int, int], object] | None = None,
+        scene: str = "drawn",
+        detail: str = "network",
+        photo: str | os.PathLike[str] | None = None,
     ) -> NDArray[np.uint8] | Path:
         """Make a picture from a seed: (H, W, 3) uint8; or, with `out`, that file, whose path is returned.
 
@@ -176,11 +175,10 @@ class OurGAN:
             size: "1k", "4k" or "16k": one, two or three steps of x4 from step 1.
             out: a .tif or .png, written as it is made: the picture is never in memory as a whole.
             width: of the scene in pixels of step 1, as in `sample`.
-            image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
+            image: a picture in [0, 1] in place of the scene that the seed draws.
             memory_budget: bytes that the process (on a GPU: its memory there) may take; when None, the
                 activations of a step take what the model's `tile_memory_mb` says.
-            method: "stream", bands, equal to the whole image; "tile", as in the paper; "auto": bands, if they
-                fit the budget.
+            method: "stream": bands, equal to the whole image; "tile": the paper's; "auto": bands if they fit.
             overlap: of tiles: LR pixels, "erf" or "tolerance=1", see `overlap.resolve_overlap`; the largest
                 that a step asks for serves all. None: the model's own setting.
             resume: go on with what a killed run has left beside `out`; the pixels are the same.
@@ -188,30 +186,32 @@ class OurGAN:
             parts: let workers make the rows; what is unfinished beside `out` is continued.
             progress: show a progress bar.
             watch: called with the rows made so far and all; what it raises ends the work, to be resumed.
+            scene: "drawn" by step 1, the paper's; "projected": redrawn from the photo's patches; or "auto".
+            detail: by the "network", the paper's; the "photo"'s own pixels, up to its size; or "auto".
+            photo: file of the model's photo; default: in the model's directory, or in data/photos.
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
         """
         start, steps = time.monotonic(), steps_of(size)
-        # 1. Where the pixels go: what cannot be written is refused before any work.
-        height, wide = (4 ** len(steps) * side for side in self._scene_size(width, image))
-        count = parts.count if parts else None
+        # 1. What it is made of, and where the pixels go: what cannot be is refused before any work.
+        options = {"method": method, "memory_budget": memory_budget, "overlap": overlap}
+        own, count = self.generator.scene_size(width, image), parts.count if parts else None
+        look = self._look(Wish(scene, detail, photo), own, steps, parts=parts, **options)
+        height, wide = (4 ** len(steps) * side for side in own)
         canvas = open_canvas(out, height, wide, resume=resume, overwrite=overwrite, parts=count)
         # 2. Step 1: the scene.
-        scene = self._scene(seed, width, image)
-        # 3. How steps 2 to 4 are computed within the memory: in bands or in tiles.
-        plans = self.upscaler.plan(scene, steps, method=method, memory_budget=memory_budget, overlap=overlap)
-        # 4. The row to begin with: not the first one if a run that was stopped has left some.
-        decisive = {"seed": seed, **self.upscaler.describe(plans)}
-        first = canvas.begin(decisive | {"step 1": digest(scene)})
-        # 5. Steps 2 to 4, chained row by row.
-        rows = draw_rows(self.upscaler, scene, seed, first, plans, parts, canvas.directory, progress)
-        for pixels in rows:
+        drawn = look.begin(self._scene(seed, width, image))
+        # 3. How it is enlarged: from the photo; or by steps 2 to 4 within the memory, in bands or in tiles.
+        made = look.rows(self.upscaler, drawn, seed, steps, parts, **options)
+        # 4. Row by row, on from what a stopped run has left; then the file, its preview and its record.
+        decisive = {"seed": seed, **look.describe(), **made.describe()}
+        first = canvas.begin(decisive | {"step 1": digest(drawn)})
+        for pixels in made.rows(first, canvas.directory, progress):
             canvas.append(pixels)
             if watch:
                 watch(canvas.rows, height)
-        # 6. The file, its pyramid, its preview and its record.
-        decisive |= {"seconds": round(time.monotonic() - start, 1), "rows_from_an_earlier_run": first}
-        return canvas.finish(self._record(size=size, parts=count or 1, **decisive))
+        what = decisive | {"size": size, "parts": count or 1, "rows_from_an_earlier_run": first}
+        return canvas.finish(self._record(look, start, **what))
 
     def crop(
         self,
@@ -222,29 +222,27 @@ class OurGAN:
         width: int | None = None,
         image: Float[Tensor, "3 h w"] | None = None,
         tolerance: float = 1.0,
+        scene: str = "drawn",
+        detail: str = "network",
+        photo: str | os.PathLike[str] | None = None,
     ) -> Float[Tensor, "3 h w"]:
         """Return pixels of the picture that `synthesize` makes, in [0, 1], without the rest of it.
 
-        `box`: (x, y, w, h), pixels of the picture; `tolerance`: how much each step may differ from the whole
-        picture, see `WindowSource.crop`; the others are those of `synthesize`. Raises OurganError for an
-        unknown size, CropError for a window that is not within the picture.
+        `box`: (x, y, w, h), pixels of the picture; `tolerance`: how much each step of the network may differ
+        from the whole picture, see `WindowSource.crop`; the others are those of `synthesize`. Raises
+        OurganError for an unknown size, CropError for a window that is not within the picture.
         """
-        key = (seed, width, None if image is None else digest(image))
-        scene = functools.partial(self._scene, seed, width, image)
-        return self._windows.crop(self.upscaler, key, scene, seed, steps_of(size), box, tolerance)
+        steps, key = steps_of(size), (seed, width, None if image is None else digest(image))
+        look = self._look(Wish(scene, detail, photo), self.generator.scene_size(width, image), steps)
+        draw = functools.partial(self._scene, seed, width, image)
+        return self._windows.crop(look, self.upscaler, key, draw, seed, steps, box, tolerance)
 
     def _scene(self, seed: int, width: int | None, image: Tensor | None) -> Tensor:
         return self.sample(seed, width=width) if image is None else image.detach().float().cpu()
 
-    def _scene_size(self, width: int | None, image: Tensor | None = None) -> tuple[int, int]:
-        if image is not None:
-            return image.shape[1], image.shape[2]
-        height, own = self.generator.sizes[-1]
-        most = own * MAX_WIDTH_FACTOR
-        if width is not None and not 16 <= width <= most:
-            raise OurganError(f"width {width}: this model draws 16 to {most} pixels in step 1")
-        return height, width or own
+    def _record(self, look: Look, start: float, **what: Any) -> dict[str, Any]:
+        what |= {"scene": look.scene, "detail": look.detail, "seconds": round(time.monotonic() - start, 1)}
+        return provenance.record(device=str(self.upscaler.device), model=to_dict(self.metadata), **what)
 
-    def _record(self, **what: Any) -> dict[str, Any]:
-        device, model = str(self.upscaler.device), to_dict(self.metadata)
-        return provenance.record(device=device, model=model, **what)
+    def _look(self, wish: Wish, size: tuple[int, int], steps: range, **asked: Any) -> Look:
+        return wish.decide(self.metadata, self.directory, (self.generator.sizes[-1], size), steps, **asked)

@@ -18,6 +18,7 @@ import platformdirs
 from ourgan._core.errors import OurganError
 
 PARTIAL = ".partial-"
+PHOTOS = ("photo.jpg", "photo.png", "photo.tif", "photo.webp")  # what a model's directory may call its photo
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

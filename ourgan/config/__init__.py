@@ -5,8 +5,10 @@ May import `ourgan._core` alone; torch is not imported to read a profile.
 
 from ourgan.config.profile import (
     BACKBONES,
+    DETAILS,
     METHODS,
     PROFILES,
+    SCENES,
     SIZES,
     Profile,
     SuperResolutionConfig,
@@ -20,9 +22,11 @@ from ourgan.config.structure import GENERATORS, GlobalStructureConfig, HPVAEGANC
 
 __all__ = [
     "BACKBONES",
+    "DETAILS",
     "GENERATORS",
     "METHODS",
     "PROFILES",
+    "SCENES",
     "SIZES",
     "GlobalStructureConfig",
     "HPVAEGANConfig",

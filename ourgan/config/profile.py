@@ -20,6 +20,8 @@ PROFILES = ("smoke", "quick", "cpu", "paper-4k", "paper-16k")
 BACKBONES = ("esrgan", "swinir")
 SIZES = {"1k": 1, "4k": 2, "16k": 3}  # of a picture: how many steps of x4 follow step 1
 METHODS = ("auto", "stream", "tile")  # of upscaling
+SCENES = ("auto", "drawn", "projected")  # by step 1; that, redrawn from the photo's patches
+DETAILS = ("auto", "network", "photo")  # by steps 2 to 4; the photo's own pixels
 PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
 RELEASED = {"esrgan": "realesrgan-x4plus", "swinir": "swinir-m-x4-real"}
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ourgan._core.files import sha256
+from ourgan._core.files import PHOTOS, sha256
 from ourgan.hub.client import (
     COMMIT,
     PATIENCE,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ourgan.hub")
 
 NEEDED = ("config.json", "global.safetensors")
-MODEL_PATTERNS = ["config.json", "*.safetensors", "README.md", "*.jpg"]
+MODEL_PATTERNS = ["config.json", "*.safetensors", "README.md", "*.jpg", *PHOTOS]
 OTHER_PATTERNS = ["*/*"]  # the client lets a * stand for a / too
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")  # of images
-NAME = re.compile(r"config\.json|README\.md|[\w.-]+\.(safetensors|jpg)", re.ASCII)
+NAME = re.compile(r"config\.json|README\.md|[\w.-]+\.(safetensors|jpg)|photo\.(png|tif|webp)", re.ASCII)
 
 
 def download_model(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ourgan._core.files import PHOTOS
 from ourgan.hub.client import PATIENCE, HubError, ask, causes, check_name, describe_status, first_line
 from ourgan.hub.download import NEEDED
 
@@ -29,6 +30,7 @@ def upload_model(
     repository: str,
     *,
     private: bool = False,
+    photo: bool = False,
     endpoint: str | None = None,
     token: str | None = None,
     message: str = "Upload an OUR-GAN model",
@@ -42,24 +44,24 @@ def upload_model(
         directory: of the model.
         repository: "user/repo".
         private: whether a new repository is private; one that exists must be, too.
+        photo: also upload the photo that lies in the directory. Without it, one of an earlier upload is
+            removed from the repository's files (its history keeps it).
         endpoint: the Hub's address, if it is another than its client's.
         token: for the Hub, if it is another than its client's.
         message: of the commit.
 
     Raises:
-        HubError: not a model directory, a link to somewhere else in it, not logged in or not allowed, a
-            public repository where `private` is asked for, out of reach.
+        HubError: not a model directory, no photo in it that is to be uploaded, a link to somewhere
+            else in it, not logged in or not allowed, a public repository where `private` is asked for, out
+            of reach.
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     directory = Path(directory)
-    for name in NEEDED:
-        if not (directory / name).is_file():
-            raise HubError(f"{directory}: has no {name}, so it is not a model directory; nothing was sent")
+    names = _names(directory, photo)
     check_name(repository)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    names = [name for name in FILES if (directory / name).is_file()]
     _refuse_links(directory, names)
     try:
         commit = _commit(
@@ -82,6 +84,17 @@ def upload_model(
     return str(commit.commit_url)
 
 
+def _names(directory: Path, photo: bool) -> list[str]:
+    """Return the names of what is uploaded; the photo only when it is asked for, and must be there then."""
+    for name in NEEDED:
+        if not (directory / name).is_file():
+            raise HubError(f"{directory}: has no {name}, so it is not a model directory; nothing was sent")
+    photos = [name for name in PHOTOS if (directory / name).is_file()]
+    if photo and not photos:
+        raise HubError(f"{directory}: has no {PHOTOS[0]} to upload; put the photo there; nothing was sent")
+    return [name for name in FILES if (directory / name).is_file()] + (photos if photo else [])
+
+
 def _commit(
     api: HfApi, directory: Path, names: list[str], repository: str, private: bool, message: str
 ) -> CommitInfo:
@@ -94,7 +107,7 @@ def _commit(
     if private and not before.private:
         raise HubError(f"{repository} is public: make it private in its settings first; nothing was sent")
     there = {sibling.rfilename for sibling in before.siblings or ()}
-    stale = [name for name in FILES if name in there and name not in names]
+    stale = [name for name in (*FILES, *PHOTOS) if name in there and name not in names]
     # Not upload_folder, which may send several commits: half a model must never be there.
     return api.create_commit(
         repository,

@@ -50,6 +50,11 @@ def resize(
     return resized if image.dim() == 4 else resized[0]
 
 
+def reflect(image: Float[Tensor, "3 h w"], margin: int) -> Float[Tensor, "3 h _"]:
+    """Return an image with `margin` columns more on each side, its own mirrored at the edges."""
+    return functional.pad(image[None], (margin, margin, 0, 0), mode="reflect")[0]
+
+
 def resize_to_width(image: Tensor, width: int) -> Tensor:
     """Resample (3, H, W) in [0, 1] to `width` pixels and the height that keeps its shape."""
     return resize(image, (round(width * image.shape[1] / image.shape[2]), width))

@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ourgan._core.errors import OurganError
 from ourgan.config.structure import PyramidConfig
 from ourgan.models.coordconv import VerticalCoordConv2d
 
 SLOPE = 0.2  # of every LeakyReLU
+MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
 Normal = Callable[[int, int, int, int], Tensor]  # (scale, channels, h, w) to noise (channels, h, w)
 
 
@@ -148,6 +150,21 @@ class GlobalGenerator(nn.Module):
         enlarged = self.enlarge(image, scale, width)
         seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise
         return self.combine(enlarged, at_least_float32(self.refiners[scale - 1](self.cast(seen))))
+
+    def scene_size(
+        self, width: int | None = None, image: Float[Tensor, "3 h w"] | None = None
+    ) -> tuple[int, int]:
+        """Return (height, width) of a scene, the photo's if `width` is None, or of an image in its place.
+
+        Raises OurganError for a width that this model does not draw.
+        """
+        if image is not None:
+            return image.shape[1], image.shape[2]
+        height, own = self.sizes[-1]
+        most = own * MAX_WIDTH_FACTOR
+        if width is not None and not 16 <= width <= most:
+            raise OurganError(f"width {width}: this model draws 16 to {most} pixels in step 1")
+        return height, width or own
 
     def scale_widths(self, width: int) -> list[int]:
         """Return the width of every scale for a scene of `width` pixels: heights never change."""

@@ -11,8 +11,9 @@ output and reads nothing that another row writes, so any number of threads gives
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -26,10 +27,17 @@ def compiled(function: Function) -> Function:
     """Compile a function at its first call, to run without the interpreter's lock; kept on disk."""
     njit: Any = numba.njit
     try:
-        result: Function = njit(nogil=True, cache=True)(function)
+        result: Any = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no directory can be written: compiled once in each process
-        result = njit(nogil=True)(function)
-    return result
+        return cast(Function, njit(nogil=True)(function))
+    keep = result._cache.save_overload
+
+    def keep_if_possible(*arguments: Any) -> None:
+        with contextlib.suppress(OSError):  # a full disk
+            keep(*arguments)
+
+    result._cache.save_overload = keep_if_possible
+    return cast(Function, result)
 
 
 @compiled

@@ -17,6 +17,7 @@ from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig, load_profile
 from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files
+from ourgan.io.model_photo import ModelPhoto, keep_photo
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG, read_log
 from ourgan.training.finetune import finetune, photo_of_step, save_network, width_of_step
@@ -116,6 +117,7 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
     if model is None:
         model = _train_structure(job)
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
+    keep_photo(ModelPhoto(job.photo.path, job.photo.sha256), job.out)
     for step in job.steps[1:] if job.steps[0] == 1 else job.steps:
         model = _train_step(model, job, step)
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)

@@ -1,6 +1,6 @@
 """Steps 2 to 4 of the paper (Sec. 3.3, Eq. 4 to 8): a scene becomes a large picture, in tiles or in bands.
 
-It may import `weights`, `cluster`, `io`, `models`, `config` and `_core`.
+It may import `weights`, `cluster`, `io`, `projection`, `models`, `config` and `_core`.
 """
 
 from ourgan._core.lazy import lazy

@@ -48,11 +48,15 @@ def crop(
         TilingError: as `upscale_tile` does.
     """
     scale = 4 ** len(steps)
-    height, width = scale * image.shape[1], scale * image.shape[2]
+    check_box(box, scale * image.shape[1], scale * image.shape[2])
+    return _window(image, seed, steps, box)
+
+
+def check_box(box: Box, height: int, width: int) -> None:
+    """Raise CropError unless the window lies within a picture of this size."""
     x, y, w, h = box
     if min(w, h) < 1 or min(x, y) < 0 or x + w > width or y + h > height:
         raise CropError(f"window {w}x{h} at ({x}, {y}) is not within the picture, {width}x{height} pixels")
-    return _window(image, seed, steps, box)
 
 
 def _window(image: Tensor, seed: int, steps: Sequence[tuple[Step, int]], box: Box) -> Tensor:

@@ -92,23 +92,34 @@ class Parts:
             yield np.load(job.outputs[0], mmap_mode="r")[max(0, first - start) :]
 
 
-def draw_rows(
-    upscaler: Upscaler,
-    scene: Float[Tensor, "3 h w"],
-    seed: int,
-    first: int,
-    plans: Sequence[UpscalePlan],
-    parts: Parts | None,
-    directory: Path | None,
-    progress: bool,
-) -> Iterator[NDArray[np.uint8]]:
-    """Return the rows of a picture from `first` on, (n, W, 3) uint8, made here or by workers.
+@dataclass(frozen=True, eq=False)
+class NetworkRows:
+    """The rows of a picture that networks make of a scene, here or by workers.
 
-    See `Upscaler.rows` and `Parts.rows`.
+    Attributes:
+        upscaler: the networks.
+        scene: in [0, 1], what the first step upscales.
+        seed: of the noise.
+        plans: of all steps.
+        parts: None to make them here.
     """
-    if parts is None:
-        return map(to_uint8, upscaler.rows(scene, seed, first, plans=plans, progress=progress))
-    return parts.rows(upscaler, scene, seed, first, plans=plans, directory=directory)
+
+    upscaler: Upscaler
+    scene: Float[Tensor, "3 h w"]
+    seed: int
+    plans: Sequence[UpscalePlan]
+    parts: Parts | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the pixels beside scene and seed, see `Upscaler.describe`."""
+        return self.upscaler.describe(self.plans)
+
+    def rows(self, first: int, directory: Path | None, progress: bool) -> Iterator[NDArray[np.uint8]]:
+        """Return the rows from `first` on, (n, W, 3) uint8; see `Upscaler.rows` and `Parts.rows`."""
+        upscaler, scene, seed, plans = self.upscaler, self.scene, self.seed, self.plans
+        if self.parts is None:
+            return map(to_uint8, upscaler.rows(scene, seed, first, plans=plans, progress=progress))
+        return self.parts.rows(upscaler, scene, seed, first, plans=plans, directory=directory)
 
 
 def _job(

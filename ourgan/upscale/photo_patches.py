@@ -1,0 +1,167 @@
+"""Scenes redrawn from the photo's patches, and pictures made of the photo's own pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ourgan._core.errors import OurganError
+from ourgan.io.model_photo import ModelPhoto
+from ourgan.io.pixels import from_uint8, to_uint8
+from ourgan.io.read import read_image
+from ourgan.projection.carry import Pieces, bands, carry, pieces_of
+from ourgan.projection.project import Projection, Schedule, project, refine
+from ourgan.projection.search import Pixels, resized
+from ourgan.upscale.crop import Box, check_box
+
+log = logging.getLogger(__name__)
+
+ENLARGED = 4 / 3  # of the photo, at most: more would be as soft as what a network makes
+REFINED = 4  # times step 1: where pieces are cut, 1K
+ROWS = 64  # of a band
+WIDEST = 2**15 - 1  # of a picture at 1K: fields are 16-bit
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPatches:
+    """A photo of which scenes and pictures are made.
+
+    Attributes:
+        photo: its file.
+        pixels: (H, W, 3) uint8.
+        size: (height, width) at the scene's scale.
+        schedule: of the projection.
+    """
+
+    photo: ModelPhoto
+    pixels: Pixels
+    size: Size
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @classmethod
+    def read(cls, photo: ModelPhoto, size: Size, scene: Size) -> PhotoPatches:
+        """Read a photo that has `size` at the scale of a `scene`; refuse one that is smaller than that."""
+        pixels = _read(photo)
+        height, width = pixels.shape[:2]
+        if height < size[0] or width < size[1]:
+            raise OurganError(
+                f"{photo.path}: {width}x{height} pixels, the scene shows it at {size[1]}x{size[0]}: "
+                "take scene drawn"
+            )
+        if REFINED * max(*size, *scene) > WIDEST:
+            raise OurganError(
+                f"a scene of {scene[1]}x{scene[0]} pixels is too large to be redrawn: take scene drawn"
+            )
+        return cls(photo, pixels, size)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the photo and the settings of the projection in JSON values."""
+        height, width = self.pixels.shape[:2]
+        photo = {"file": self.photo.path.name, "sha256": self.photo.sha256, "pixels": [width, height]}
+        return {"photo": photo, "projection": dataclasses.asdict(self.schedule)}
+
+    def check(self, scale: int) -> None:
+        """Refuse a picture `scale` times as large as its scene if the photo has too few pixels for it."""
+        height, width = self.pixels.shape[:2]
+        tall, wide = self._scaled(scale)
+        if max(tall / height, wide / width) > ENLARGED:
+            raise OurganError(
+                f"{self.photo.path}: {width}x{height} pixels, too few for detail at this size, which shows "
+                f"the photo at {wide}x{tall}: take detail network, or a smaller size"
+            )
+
+    def project(self, scene: Float[Tensor, "3 h w"]) -> Projection:
+        """Return a scene of step 1 redrawn from the photo's patches; OurganError where it is too small."""
+        start = time.monotonic()
+        try:
+            made = project(to_uint8(scene), self.pixels, self.schedule, size=self.size, threads=_threads())
+        except ValueError as error:
+            raise OurganError(f"this scene cannot be redrawn: {error}; take scene drawn") from None
+        log.info("scene redrawn from %s in %.0f s", self.photo.path.name, time.monotonic() - start)
+        return made
+
+    def pieces(self, scene: Float[Tensor, "3 h w"]) -> Pieces:
+        """Return a scene as pieces of the photo, four times as large."""
+        fine = refine(self.project(scene), self.pixels, self.schedule, factor=REFINED, threads=_threads())
+        return pieces_of(fine, self.pixels, threads=_threads())
+
+    def scaled(self, scale: int) -> Pixels:
+        """Return the photo at `scale` times its size of step 1, as pictures of that scale show it."""
+        return resized(self.pixels, self._scaled(scale))
+
+    def _scaled(self, scale: int) -> Size:
+        return scale * self.size[0], scale * self.size[1]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoRows:
+    """The rows of a picture that is made of a photo's pixels.
+
+    Attributes:
+        patches: the photo.
+        scene: in [0, 1], as step 1 drew it.
+        scale: 4 or 16: of the picture to the scene.
+    """
+
+    patches: PhotoPatches
+    scene: Float[Tensor, "3 h w"]
+    scale: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return the photo's (width, height) in the picture, the rest being in `PhotoPatches.describe`."""
+        height, width = self.patches.size
+        return {"photo_shown_at": [self.scale * width, self.scale * height]}
+
+    def rows(self, first: int, _: Path | None, progress: bool) -> Iterator[NDArray[Any]]:
+        """Yield (n, W, 3) uint8 from row `first` on, the same wherever it begins."""
+        height = self.scale * self.scene.shape[1]
+        if first >= height:
+            return
+        pieces, photo = self.patches.pieces(self.scene), self.patches.scaled(self.scale)
+        made = bands(pieces, photo, self.scale // REFINED, rows=ROWS, first=first, threads=_threads())
+        with tqdm(total=height, initial=first, desc="detail", unit="row", disable=not progress) as bar:
+            for band in made:
+                yield band
+                bar.update(len(band))
+
+
+def window(pieces: Pieces, photo: Pixels, scale: int, box: Box) -> Float[Tensor, "3 h w"]:
+    """Return the pixels `box` of a picture, in [0, 1]: exactly those that `PhotoRows` has.
+
+    Args:
+        pieces: of the scene.
+        photo: as `PhotoPatches.scaled` gives it.
+        scale: of the picture to the scene.
+        box: (x, y, w, h), pixels of the picture.
+
+    Raises:
+        CropError: for a window that is not within the picture.
+    """
+    factor, (x, y, width, height) = scale // REFINED, box
+    check_box(box, factor * pieces.labels.shape[0], factor * pieces.labels.shape[1])
+    return from_uint8(carry(pieces, photo, factor, (y, x, height, width), threads=_threads()))
+
+
+@lru_cache(1)
+def _read(photo: ModelPhoto) -> Pixels:
+    image = read_image(photo.path)
+    # In strips: rounded as a whole it would take three times the memory of its floats.
+    return np.concatenate([to_uint8(strip) for strip in image.split(256, dim=1)])
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
