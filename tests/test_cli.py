@@ -19,7 +19,7 @@ from tiny import STRUCTURE
 
 import ourgan.cli
 from ourgan.cli import main
-from ourgan.config import METHODS, SIZES
+from ourgan.config import DETAILS, METHODS, SCENES, SIZES
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "picos-de-europa.jpg"
 
@@ -67,7 +67,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 @pytest.mark.slow
 def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {p.name for p in trained.iterdir()} == {
-        "README.md", "config.json", "global.safetensors", "log.jsonl", "samples.jpg", "training",
+        "README.md", "config.json", "global.safetensors", "log.jsonl", "photo.jpg", "samples.jpg", "training",
     }  # fmt: skip
     assert "A. B." in (trained / "README.md").read_text()
     out = tmp_path / "scene.png"
@@ -90,7 +90,7 @@ def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest
 def test_a_picture_in_parts_is_the_picture(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["synthesize", str(trained), "--seed", "7", "--size", "1k"]
+    command = ["synthesize", str(trained), "--seed", "7", "--size", "1k", "--detail", "network"]
     whole, parts = tmp_path / "whole.png", tmp_path / "parts.png"
     assert main([*command, "--out", str(whole), "--method", "stream"]) == 0
     assert main([*command, "--out", str(parts), "--parts", "3", "--workers", "1"]) == 0
@@ -192,6 +192,7 @@ def test_unwritable_output(trained: Path, profile: Path, capsys: pytest.CaptureF
 @pytest.mark.slow
 def test_ctrl_c_while_synthesizing(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "ourgan", "synthesize", str(trained), "--out", str(tmp_path / "s.tif")]
+    command += ["--detail", "network"]
     environment = os.environ | {"OURGAN_WEIGHTS": "package", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stderr is not None
@@ -231,7 +232,8 @@ def test_help_takes_less_than_half_a_second() -> None:
 
 
 def test_choices_are_those_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    for option, choices in (("--size", SIZES), ("--method", METHODS)):
+    options = {"--size": SIZES, "--method": METHODS, "--scene": SCENES, "--detail": DETAILS}
+    for option, choices in options.items():
         with pytest.raises(SystemExit):
             main(["synthesize", "model", "--out", "x.tif", option, "none"])
         assert f"choose from {', '.join(choices)}" in capsys.readouterr().err.replace("'", "")

@@ -90,7 +90,7 @@ def project(
     """
     size = size or (len(sample), max(1, round(len(sample) * photo.shape[1] / len(photo))))
     shares = _shares(schedule.start)
-    if min(*sample.shape[:2], *size) * shares[0] < PATCH + 1:
+    if not large_enough(_pair(sample.shape), size, schedule):
         raise ValueError(f"{sample.shape[1]}x{len(sample)} pixels are too few to be made of patches")
     photo = resized(photo, size) if shares[-1] == 1 else photo
     now: Projection | None = None
@@ -105,6 +105,11 @@ def project(
         now = _optimised(now, resized(photo, here[1]), schedule, reach, number, RATIO, threads)
     assert now is not None
     return now
+
+
+def large_enough(sample: tuple[int, int], photo: tuple[int, int], schedule: Schedule = Schedule()) -> bool:
+    """Return whether pictures of these sizes, at one scale, have a patch at the first size."""
+    return min(*sample, *photo) * _shares(schedule.start)[0] >= PATCH + 1
 
 
 def refine(

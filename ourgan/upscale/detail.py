@@ -185,12 +185,12 @@ class Windows:
         """
         patches = look.patches
         if patches is None or look.detail == "network":
-            key = (*key, look.scene)
+            key = (*key, look.scene, patches and patches.photo.sha256)
             return self._network.crop(upscaler, key, lambda: look.begin(draw()), seed, steps, box, tolerance)
-        scale = 4 ** len(steps)
+        scale, sha256 = 4 ** len(steps), patches.photo.sha256
         with self._lock:
-            pieces = _remembered(self._pieces, key, lambda: patches.pieces(draw()))
-            photo = _remembered(self._scaled, (patches.size, scale), lambda: patches.scaled(scale))
+            pieces = _remembered(self._pieces, (*key, sha256), lambda: patches.pieces(draw()))
+            photo = _remembered(self._scaled, (sha256, patches.size, scale), lambda: patches.scaled(scale))
         return window(pieces, photo, scale, box)
 
 

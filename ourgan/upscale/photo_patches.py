@@ -23,7 +23,7 @@ from ourgan.io.model_photo import ModelPhoto
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.io.read import read_image
 from ourgan.projection.carry import Pieces, bands, carry, pieces_of
-from ourgan.projection.project import Projection, Schedule, project, refine
+from ourgan.projection.project import Projection, Schedule, large_enough, project, refine
 from ourgan.projection.search import Pixels, resized
 from ourgan.upscale.crop import Box, check_box
 
@@ -62,10 +62,10 @@ class PhotoPatches:
                 f"{photo.path}: {width}x{height} pixels, the scene shows it at {size[1]}x{size[0]}: "
                 "take scene drawn"
             )
-        if REFINED * max(*size, *scene) > WIDEST:
-            raise OurganError(
-                f"a scene of {scene[1]}x{scene[0]} pixels is too large to be redrawn: take scene drawn"
-            )
+        large = REFINED * max(*size, *scene) > WIDEST
+        if large or not large_enough(scene, size):
+            what = f"a scene of {scene[1]}x{scene[0]} pixels is too {'large' if large else 'small'}"
+            raise OurganError(f"{what} to be redrawn from the photo: take scene drawn")
         return cls(photo, pixels, size)
 
     def describe(self) -> dict[str, Any]:
@@ -85,12 +85,9 @@ class PhotoPatches:
             )
 
     def project(self, scene: Float[Tensor, "3 h w"]) -> Projection:
-        """Return a scene of step 1 redrawn from the photo's patches; OurganError where it is too small."""
+        """Return a scene of step 1 redrawn from the photo's patches."""
         start = time.monotonic()
-        try:
-            made = project(to_uint8(scene), self.pixels, self.schedule, size=self.size, threads=_threads())
-        except ValueError as error:
-            raise OurganError(f"this scene cannot be redrawn: {error}; take scene drawn") from None
+        made = project(to_uint8(scene), self.pixels, self.schedule, size=self.size, threads=_threads())
         log.info("scene redrawn from %s in %.0f s", self.photo.path.name, time.monotonic() - start)
         return made
 

@@ -104,7 +104,7 @@ def test_a_log_that_is_damaged_is_one_line(photo: Photo, tmp_path: Path) -> None
 
 def synthesize(model: Path, out: Path, *options: str) -> list[str]:
     size = ["--size", "4k", "--seed", "3", "--out", str(out)]
-    return [sys.executable, "-m", "ourgan", "synthesize", str(model), *size, *options]
+    return [sys.executable, "-m", "ourgan", "synthesize", str(model), *size, "--detail", "network", *options]
 
 
 def test_sigterm_while_drawing_leaves_what_goes_on_to_the_same_file(photo: Photo, tmp_path: Path) -> None:

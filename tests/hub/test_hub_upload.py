@@ -132,3 +132,20 @@ def test_an_upload_to_nowhere_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
                 upload_model(model, NAME, endpoint=endpoint, token=TOKEN)
             assert time.monotonic() - start < 2
             assert endpoint in one_line(caught)
+
+
+def test_the_photo_is_published_only_when_it_is_asked_for(hub: Hub, cache: Path, tmp_path: Path) -> None:
+    model = small_model(tmp_path / "model")
+    with pytest.raises(HubError, match=r"has no photo.jpg to upload"):
+        upload_model(model, NAME, photo=True, endpoint=hub.endpoint, token=TOKEN)
+    assert ("model", NAME) not in hub.repositories
+    (model / "photo.png").write_bytes(b"a photo")
+    upload_model(model, NAME, endpoint=hub.endpoint, token=TOKEN)
+    repository = hub.repositories["model", NAME]
+    assert "photo.png" not in repository.files
+    upload_model(model, NAME, photo=True, endpoint=hub.endpoint, token=TOKEN)
+    assert repository.files["photo.png"] == b"a photo"
+    found = download_model(NAME, endpoint=hub.endpoint, cache=cache)
+    assert (found / "photo.png").read_bytes() == b"a photo"
+    upload_model(model, NAME, endpoint=hub.endpoint, token=TOKEN)
+    assert "photo.png" not in repository.files

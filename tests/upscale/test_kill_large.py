@@ -15,7 +15,9 @@ MODEL = Path(__file__).parents[2] / "data/models/picos-de-europa"
 
 def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ourgan", "synthesize", str(MODEL), "--seed", "7", "--out", str(out)]
-    return subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*command, "--detail", "network", *more], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
 
 
 @pytest.mark.long
