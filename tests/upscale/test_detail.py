@@ -48,7 +48,7 @@ OURS: dict[str, Any] = {"scene": "projected", "detail": "photo"}
 def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def tiny(_: SuperResolutionConfig) -> tuple[RRDBNet, Weights]:
         torch.manual_seed(5)
-        network = RRDBNet(channels=8, blocks=1, growth=4, scale=4).eval()
+        network = RRDBNet(channels=8, blocks=1, growth=4).eval()
         return network, Weights("tiny", {}, "a test", "0" * 64, "CC0-1.0")
 
     monkeypatch.setattr("ourgan.upscale.upscaler.starting_network", tiny)
