@@ -1,6 +1,7 @@
 """Notebook 07 as a person meets it, with the shipped model: in JupyterLab, then in Voila.
 
-Its static pictures are left out here, they take a minute; tests/reproduce/test_notebooks.py executes all of it.
+Its static pictures are left out here, they take a minute; tests/reproduce/test_notebooks.py executes all of
+it.
 """
 
 from __future__ import annotations
