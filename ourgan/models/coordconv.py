@@ -22,15 +22,11 @@ from torch import Tensor, nn
 class VerticalCoordConv2d(nn.Module):
     """3x3 convolution, stride 1, zero padding 1, over features and the vertical coordinate.
 
-    Args:
-        in_channels, out_channels: as in `nn.Conv2d`.
-        coordinate: concatenate the coordinate; False gives a plain convolution.
-        coordinate_padding: what the border cells of the coordinate read. "zeros" is literal (they
-            read 0, mid-height); "extrapolate" continues the slope at the top and bottom and repeats
-            the rows at the sides, so that no horizontal cue leaks in. Features are always padded
-            with zeros.
-        spectral_norm: divide the full weight, `out x (in + 1) * 9`, by its largest singular value,
-            estimated by one power iteration for every forward pass in training mode.
+    Without `coordinate` it is a plain convolution. `coordinate_padding` says what the border cells of the
+    coordinate read: "zeros" is literal (they read 0, mid-height); "extrapolate" continues the slope at the
+    top and bottom and repeats the rows at the sides, so that no horizontal cue leaks in. Features are always
+    padded with zeros. `spectral_norm` divides the full weight, `out x (in + 1) * 9`, by its largest singular
+    value, estimated by one power iteration for every forward pass in training mode.
 
     Parameters: `weight` (out, in + 1, 3, 3), the coordinate's slice last, and `bias` (out,). Both
     are kept in float32; the computation runs in the dtype of the input.

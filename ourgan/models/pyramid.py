@@ -72,13 +72,8 @@ class GlobalGenerator(nn.Module):
     """A generator of step 1: a block for every scale grown so far, and the noise amplitude of each scale.
 
     HP-VAE-GAN and SinGAN are the two there are; they say what a scale adds to the enlarged image of the scale
-    below, and how the block of a new scale begins.
-
-    Args:
-        config: sizes of networks and pyramid.
-        aspect_ratio: height / width of the training photo.
-        latent_channels: of the noise at the coarsest scale.
-        networks: by name, in the order of the state dict. `decoder` is G_0, the block of the coarsest scale.
+    below, and how the block of a new scale begins. `aspect_ratio` is the training photo's height / width. The
+    networks are in the order of the state dict; `decoder` is G_0, the block of the coarsest scale.
     """
 
     decoder: nn.Module

@@ -60,7 +60,7 @@ def discriminator_step(
         factor = 2 * penalty_weight / norm.numel() * (norm - 1) / norm.clamp_min(1e-30)
         tangent = (factor * gradient).to(dtype, memory_format=torch.channels_last)
         gradients = _gradients(layers, weights, features, chain, tangent, first)
-    torch.autograd.backward(weights, gradients)
+    torch.autograd.backward([*weights, *(layer.bias for layer in layers)], gradients)
     means = scores.to(real.dtype)
     return -means[: len(real)].mean(), means[len(real) : first].mean(), penalty
 
@@ -115,8 +115,8 @@ def _gradients(
     tangent: Tensor,
     first: int,
 ) -> list[Tensor]:
-    """Return the gradient of every effective weight; biases receive theirs directly in `.grad`."""
-    gradients = []
+    """Return the gradients of the effective weights, then of the biases."""
+    gradients, of_biases = [], []
     for i, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
         below = features[i][first:]
         if i:
@@ -142,12 +142,12 @@ def _gradients(
         )[1].to(weight.dtype)
         # Only the plain losses depend on the biases and on the coordinate.
         columns = columns_gradient(chain[i][:first], min(3, chain[i].shape[3]))
-        _accumulate(layer.bias, columns.sum((0, 2, 3)))
+        of_biases.append(columns.sum((0, 2, 3)))
         if layer.coordinate:
             extra = _coordinate_gradient(layer, weight, columns, chain[i].shape)
             gradient = torch.cat((gradient, extra), dim=1)
         gradients.append(gradient)
-    return gradients
+    return gradients + of_biases
 
 
 def _coordinate_gradient(
@@ -169,9 +169,3 @@ def _mask(gradient: Tensor, feature: Tensor) -> Tensor:
     # The sign of a LeakyReLU's result is that of its argument.
     masked: Tensor = torch.ops.aten.leaky_relu_backward(gradient, feature, SLOPE, True)
     return masked
-
-
-def _accumulate(parameter: torch.nn.Parameter, gradient: Tensor) -> None:
-    if not parameter.requires_grad:
-        return
-    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -60,11 +60,8 @@ def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
         thumbnail=SHEET,
     )
     metadata, generator = model.metadata, model.generator.config.generator
-    licence = (
-        f"Photo: {_plain(metadata.credit)}."
-        if metadata.credit
-        else ("Ask the photo's author before you publish the model.")
-    )
+    credit = _plain(metadata.credit)
+    licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
     photo = f"{_plain(metadata.photo)} (sha256 `{metadata.photo_sha256}`)"
     return f"""---
 {front_matter.to_yaml().strip()}

@@ -45,13 +45,10 @@ class Patches(Protocol):
 class PhotoPatches:
     """LR and HR patches of one photo at a step's own scale (Alg. F.3, F.5).
 
-    Args:
-        photo: (3, H, W) in [0, 1], at the size that the step is to produce.
-        patch: side of HR patches, in pixels.
-        validation_share: share of the width, at the right, that `batch` never sees and `validation` is.
-        degradation: "bicubic" for ESRGAN, "bsrgan" for SwinIR.
-        noise_std: of the Gaussian noise added to LR patches, as in synthesis (Eq. 4).
-        dihedral: all eight flips and turns; else mirrored left to right half of the time.
+    The photo, (3, H, W) in [0, 1], has the size that the step is to produce. A share of its width, at the
+    right, is kept from `batch` for `validation`. `patch` is the side of HR patches in pixels; `degradation`
+    is "bicubic" for ESRGAN, "bsrgan" for SwinIR; noise is added to LR patches as in synthesis (Eq. 4).
+    `dihedral` draws all eight flips and turns; else patches are mirrored left to right half of the time.
 
     Raises OurganError for a photo in which no patch fits beside the validation strip.
     """

@@ -142,8 +142,7 @@ class ScaleLearner(ABC):
     def step(self) -> dict[str, float]:
         """Do the next iteration of the current scale, and return the losses.
 
-        Raises:
-            NotFinite: before that network learns, if a loss or a gradient is not finite.
+        Raises NotFinite, before that network learns, if a loss or a gradient is not finite.
         """
         factor = self.rate_factor()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):

@@ -175,11 +175,7 @@ class ScaleTrainer:
         checkpoint.save(path, tensors, meta | metadata)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Continue from `save`, and return its metadata.
-
-        Raises:
-            CheckpointError: for a checkpoint of another photo, seed or configuration, or a damaged one.
-        """
+        """Continue from `save`; return its metadata. CheckpointError for another training's, or damage."""
         tensors, meta = checkpoint.load(path)
         with contextlib.suppress(KeyError, ConfigError):
             # Without the keys that only earlier versions had.

@@ -17,7 +17,7 @@ from ourgan.config import SuperResolutionTraining
 from ourgan.metrics.lpips import psnr, st_lpips
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
 from ourgan.training import checkpoint, losses
-from ourgan.training.best_weights import BestWeights, Validation
+from ourgan.training.checkpoint import BestWeights, Validation
 from ourgan.training.losses import PerceptualLoss, Trunk
 from ourgan.training.nan_report import check_finite, gradient_norm
 from ourgan.training.patches import Patches

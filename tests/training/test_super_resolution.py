@@ -16,8 +16,7 @@ from ourgan.config import SuperResolutionTraining, SwinIRTraining
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.training import checkpoint
-from ourgan.training.best_weights import Validation
-from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, TrainingError
+from ourgan.training.checkpoint import CHECKPOINT, LOG, CheckpointError, TrainingError, Validation
 from ourgan.training.finetune import train_super_resolution
 from ourgan.training.losses import VGG16, Trunk
 from ourgan.training.patches import PhotoPatches
