@@ -176,15 +176,10 @@ class GlobalGenerator(nn.Module):
     ) -> Float[Tensor, "1 3 h w"]:
         """Draw one scene, in [-1, 1], from the scales grown so far.
 
-        Args:
-            normal: `normal(scale, channels, h, w)` gives standard normal noise (channels, h, w).
-            width: of the finished scene in pixels; the photo's own when None.
-            noise_scales: factor on the noise of each scale, 1 as trained.
-            inject_at: (scale, image) begins at `scale`, 1 or above, with `image` (3, h, w) in [-1, 1] in
-                place of what the scales below would have drawn: of any size, it is reduced to theirs.
-
-        Raises:
-            ValueError: for an image injected at a scale that is not there.
+        It is as wide as the photo, or `width` pixels; `noise_scales` is a factor on the noise of each scale,
+        1 as trained. `inject_at` = (scale, image) begins at `scale`, 1 or above, with an image in [-1, 1]
+        instead of what the scales below would have drawn: of any size, it is reduced to theirs. ValueError
+        for an image injected at a scale that is not there.
         """
         last = len(self.refiners)
         widths = [w for _, w in self.sizes] if width is None else self.scale_widths(width)

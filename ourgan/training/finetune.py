@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,12 @@ from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.config import SuperResolutionConfig, SuperResolutionTraining
 from ourgan.io.model_dir import StepMetadata
-from ourgan.io.pixels import digest, resize
+from ourgan.io.pixels import digest, resize_to_width
 from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.run import Line, open_run, train_loop, training_minutes
 from ourgan.training.seeds import seeded, stream
 from ourgan.training.super_resolution import SuperResolutionTrainer
 from ourgan.upscale.upscaler import NETWORKS, starting_network
-
-log = logging.getLogger(__name__)
 
 DEGRADATIONS = {"esrgan": "bicubic", "swinir": "bsrgan"}  # Sec. 4.1 of the paper, Appendix F
 
@@ -44,7 +41,7 @@ def photo_of_step(photo: Tensor, step: int) -> Tensor:
     width = width_of_step(step, photo)
     if width == photo.shape[2]:
         return photo
-    return resize(photo, (round(photo.shape[1] * width / photo.shape[2]), width))
+    return resize_to_width(photo, width)
 
 
 def train_super_resolution(
@@ -62,11 +59,7 @@ def train_super_resolution(
     from its last checkpoint with `resume=True` and, on a CPU, ends with the same weights bit for bit.
     Returns the averaged network with the best weights by validation, in evaluation mode, and the log.
 
-    Raises:
-        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
-            gradient is not finite (nan_report.json says what is known).
-        CheckpointError: the checkpoint is of another photo, network, seed or configuration, or damaged.
-        KeyboardInterrupt: Ctrl-C, after the state was saved.
+    Raises what `open_run` and `train_loop` raise.
     """
     with open_run(run, resume) as resuming:
         lines = train_loop(

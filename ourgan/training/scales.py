@@ -47,11 +47,7 @@ def train_global_structure(
     that was killed at any moment goes on from its last checkpoint with `resume=True` and, on a CPU,
     ends with the weights it would have had, bit for bit.
 
-    Raises:
-        TrainingError: a run is there and `resume` is False, another process trains there, or a loss or a
-            gradient is not finite (nan_report.json says what is known).
-        CheckpointError: the checkpoint is of another photo, seed or configuration, or damaged.
-        KeyboardInterrupt: Ctrl-C, after the state was saved.
+    Raises what `open_run` and `train_loop` raise.
     """
     with open_run(run, resume) as resuming:
         trainer = ScaleTrainer(photo, config, seed=seed, device=device)
