@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,14 @@ from ourgan.benchmark.photo_sets import Photograph, PhotoSet, load_set, verify
 from ourgan.benchmark.samples import (
     SMOKE,
     Model,
-    SampleSource,
+    Source,
     check_generators,
     open_models,
     parse_samples,
+    released_weights,
     sample_pictures,
 )
-from ourgan.config import BACKBONES, SuperResolutionConfig, load_profile, resolve_profile
-from ourgan.upscale.upscaler import starting_network
+from ourgan.config import BACKBONES, load_profile, resolve_profile
 
 SIZES = ("1k", "4k")  # that are measured
 SETTINGS = "settings.json"
@@ -31,13 +30,10 @@ SETTINGS = "settings.json"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be compared.
+    """What is to be compared; models, pictures, results and tables lie in the directory `out`.
 
     Attributes:
-        out: directory of models, pictures, results and tables.
         photos: a set's name or manifest.
-        generators: of ourgan.config.GENERATORS.
-        backbones: of steps 2 and 3.
         models: "DIR" or "NAME=DIR" each, beside those in data/models.
         samples: "NAME=DIR" each, pictures of step 1 by another program.
         seeds: pictures of each generator; the paper has 50.
@@ -65,13 +61,11 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Preflight:
-    """A plan that was found to be feasible.
+    """A plan that was found to be feasible, with absolute paths.
 
     Attributes:
-        out: absolute, and this benchmark's own.
-        photo_set: the manifest.
-        photos: the files of its photos, verified.
-        profile: a name or an absolute path; "" for none.
+        photos: the files of the set's photos, verified.
+        profile: a name or a path; "" for none.
         models: those named by the plan.
         sources: what the folders of samples hold, by photo and generator.
         without_weights: backbones that cannot be had, and why.
@@ -83,7 +77,7 @@ class Preflight:
     photos: dict[Photograph, Path]
     profile: str
     models: list[Model]
-    sources: dict[tuple[Photograph, str], SampleSource]
+    sources: dict[tuple[Photograph, str], Source]
     without_weights: dict[str, str]
 
 
@@ -127,12 +121,6 @@ def common_settings(preflight: Preflight) -> dict[str, Any]:
     }
 
 
-@functools.cache
-def released_weights(backbone: str, weights: str) -> str:
-    """Return the sha256 of what a step without weights of its own uses; OurganError if there is none."""
-    return starting_network(SuperResolutionConfig(backbone=backbone, weights=weights))[1].sha256
-
-
 def _profile(plan: Plan) -> str:
     if not plan.profile:
         if plan.fine_tune:
@@ -148,13 +136,12 @@ def _profile(plan: Plan) -> str:
 
 def _open_folders(
     folders: dict[str, Path], photos: Sequence[Photograph], count: int
-) -> dict[tuple[Photograph, str], SampleSource]:
-    sources = {}
+) -> dict[tuple[Photograph, str], Source]:
+    sources: dict[tuple[Photograph, str], Source] = {}
     for name, folder in folders.items():
         for photo in photos:
-            pictures = sample_pictures(folder, photo, len(photos) == 1, count)
-            if pictures:
-                sources[photo, name] = SampleSource(name, pictures=pictures)
+            if pictures := sample_pictures(folder, photo, len(photos) == 1, count):
+                sources[photo, name] = pictures
         if not any(of == name for _, of in sources):
             where = "is no directory" if not folder.is_dir() else "holds no pictures of these photos"
             raise OurganError(

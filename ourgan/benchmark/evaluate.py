@@ -23,11 +23,9 @@ FORMATS = {b"\xff\xd8": "JPEG", b"\x89P": "PNG", b"RI": "WebP"}  # the first two
 
 
 def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
-    """Compare samples with the photo they were learned from, and with each other.
+    """Compare samples of any size with the photo they were learned from, `real`, and with each other.
 
-    Args:
-        real: the photo.
-        samples: pictures of any size; LPIPS and ST-LPIPS need one size for all.
+    LPIPS and ST-LPIPS need one size for all.
 
     Returns:
         A report in plain JSON values: the mean of each of `ourgan.metrics.registry.METRICS` (which says who
@@ -45,10 +43,9 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
     for path in paths:
         read_image(path)
     absent = {metric.family: reason for metric in METRICS if (reason := metric.absent())}
-    unavailable = set(absent)
+    known = [metric for metric in METRICS if metric.family not in absent]
     measured = [
-        _measure_sample(photo, path, unavailable, absent)
-        for path in tqdm(paths, desc="evaluate", unit="sample")
+        _measure_sample(photo, path, known, absent) for path in tqdm(paths, desc="evaluate", unit="sample")
     ]
     means: dict[str, float | None] = {}
     for metric in METRICS:
@@ -72,16 +69,13 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
 
 
 def _measure_sample(
-    photo: Tensor, path: Path, unavailable: set[str], absent: dict[str, str]
+    photo: Tensor, path: Path, known: Sequence[Metric], absent: dict[str, str]
 ) -> dict[str, float | None]:
-    """Return the numbers of one sample, without the metrics `unavailable`; reasons go into `absent`."""
+    """Return the numbers of one sample, those of `known` metrics; what fails is None, its reason in `absent`."""
     sample = read_image(path)
-    values: dict[str, float | None] = {}
-    for metric in METRICS:
-        if metric.of_picture is None:
-            continue
-        values[metric.key] = None
-        if metric.family not in unavailable:
+    values: dict[str, float | None] = {metric.key: None for metric in METRICS if metric.of_picture}
+    for metric in known:
+        if metric.of_picture is not None:
             try:
                 values[metric.key] = round(metric.of_picture(photo, sample), DIGITS)
             except ImageTooSmall as error:

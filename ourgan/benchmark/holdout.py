@@ -53,9 +53,7 @@ def split_photo(
 def holdout_pairs(image: Float[Tensor, "3 height width"], side: int = CROP_SIDE) -> list[Pair]:
     """Return LR and HR crops of an image in [0, 1], evenly from top to bottom and from left to right.
 
-    Args:
-        image: what the network has not learned from.
-        side: of the HR crops, in pixels; less where the image is smaller.
+    HR crops have `side` pixels, or fewer where the image is smaller.
     """
     height, width = (size // SCALE * SCALE for size in image.shape[1:])
     lr = bicubic_downscale(image[:, :height, :width])
@@ -82,12 +80,9 @@ def most_textured(pairs: Sequence[Pair], count: int, side: int = 192) -> list[Pa
 def evaluate_upscaler(
     upscaler: Callable[[Tensor], Tensor], pairs: Sequence[Pair], noise_std: float = 0.0
 ) -> HoldoutScores:
-    """Compare what an upscaler makes of LR images with the HR images that belong to them.
+    """Compare what an upscaler, from (3, h, w) to (3, 4h, 4w) in [0, 1], makes of LR images with their HR.
 
-    Args:
-        upscaler: from (3, h, w) to (3, 4h, 4w), in [0, 1].
-        pairs: LR and HR, as of `holdout_pairs`.
-        noise_std: of the noise that the LR side gets, as in synthesis (z of Eq. 4).
+    The LR side gets noise of `noise_std`, as in synthesis (z of Eq. 4).
     """
     scores = []
     for number, (lr, hr) in enumerate(pairs):

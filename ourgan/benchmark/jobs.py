@@ -1,7 +1,7 @@
-"""What workers do for the benchmark, and the files that hold its single results; see `ourgan.cluster`.
+"""The benchmark's pictures and measurements: the jobs, what workers do for them, and the files of results.
 
-Arguments of jobs are plain JSON values, and each function leaves its outputs whole or not at all, with the
-same bytes whichever worker ran it.
+Jobs (`ourgan.cluster`) have plain JSON values as arguments, and each function leaves its outputs whole or not
+at all, with the same bytes whichever worker ran it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,30 +20,28 @@ from torch import Tensor
 from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import from_dict
+from ourgan.benchmark.config import Preflight
+from ourgan.benchmark.samples import Model, Source, Upscaling, hash_inputs
+from ourgan.benchmark.table import Cell
+from ourgan.cluster import Job
 from ourgan.config import SuperResolutionConfig, load_profile, steps_of
-from ourgan.io.model_dir import fine_tuned_files, read_model
+from ourgan.io.model_dir import STRUCTURE, fine_tuned_files, read_model
 from ourgan.io.pixels import write_image
 from ourgan.io.read import read_image
-from ourgan.metrics.registry import find_metric
+from ourgan.metrics.registry import Metric, find_metric
 from ourgan.pipeline import OurGAN
 from ourgan.training.train import train as train_model
 from ourgan.upscale.upscaler import Upscaler
 
+JOBS = __name__
 TRAINED = "trained.json"  # the last file of a training that is complete
-
-
-def hash_inputs(value: Any) -> str:
-    """Return 40 hexadecimal digits for plain JSON values; the order of keys does not matter."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:40]
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One number, or one for each picture, in a file whose name is the hash of its inputs.
+    """One number, or one for each picture, in a file of `directory` whose name is the hash of its inputs.
 
-    Attributes:
-        directory: of all results.
-        inputs: what it is the result of: "metric" and its "version", photo and pictures.
+    Inputs are the "metric" and its "version", photo and pictures.
     """
 
     directory: str
@@ -73,6 +70,88 @@ class Result:
         if inputs != self.inputs:
             raise OurganError(f"{path}: holds the result of other inputs; remove it, and it is made again")
         return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """Results that are made together, and the job that makes those of them that are not there."""
+
+    cell: Cell
+    results: Sequence[Result]
+    job: Job | None
+
+    def read(self) -> None:
+        """Put the results into the cell of the table."""
+        for result in self.results:
+            self.cell.values.setdefault(result.inputs["metric"], []).extend(result.read())
+
+
+def list_pictures(preflight: Preflight, source: Source, upscaling: Upscaling) -> list[Job]:
+    """Return a job for each picture of one generator, photo and backbone; its file's name is its key."""
+    plan, jobs = preflight.plan, []
+    model, given = (source, ()) if isinstance(source, Model) else (None, source)
+    for seed in range(plan.seeds if model else len(given)):
+        picture = "" if model else str(given[seed])
+        key = hash_inputs(
+            {
+                "scene": model.key if model else files.sha256(picture),
+                "seed": seed,
+                "size": plan.size,
+                "width": plan.width,
+                "super_resolution": upscaling.settings,
+                "weights": upscaling.weights,
+            }
+        )
+        path = str(preflight.out / "pictures" / f"{key}.png")
+        arguments = {
+            "out": path,
+            "model": str(model.directory) if model else "",
+            "picture": picture,
+            "seed": seed,
+            "size": plan.size,
+            "width": plan.width,
+            "fine_tuned": upscaling.directory,
+            "super_resolution": upscaling.settings,
+        }
+        reads = str(model.directory / STRUCTURE) if model else picture
+        jobs.append(Job(f"{JOBS}:draw", arguments, (reads,), (path,)))
+    return jobs
+
+
+def list_measurements(
+    preflight: Preflight, cell: Cell, pictures: Sequence[str], metrics: Sequence[Metric]
+) -> list[Measurement]:
+    """Return the measurements of one cell of the table: of each picture, then of the pairs.
+
+    The cell gets the number of pictures now, and the results when they are read.
+    """
+    photo, path = next(item for item in preflight.photos.items() if item[0].name == cell.photo)
+    cell.count, results_in = len(pictures), str(preflight.out / "cells")
+
+    def plan(
+        function: str, reads: Sequence[str], arguments: dict[str, Any], wanted: Sequence[Metric], **of: Any
+    ) -> Measurement:
+        inputs = [{"metric": metric.name, "version": metric.version, **of} for metric in wanted]
+        results = [Result(results_in, each) for each in inputs]
+        missing = [result for result in results if not result.path.exists()]
+        arguments = {**arguments, "results": [dataclasses.asdict(result) for result in missing]}
+        outputs = tuple(str(result.path) for result in missing)
+        job = Job(f"{JOBS}:{function}", arguments, tuple(reads), outputs) if missing else None
+        return Measurement(cell, results, job)
+
+    keys = [Path(picture).stem for picture in pictures]
+    single = [metric for metric in metrics if metric.of_picture is not None]
+    measurements = []
+    for key, picture in zip(keys, pictures, strict=True):
+        both = {"photo": str(path), "picture": picture}
+        of = {"photo": photo.sha256, "picture": key}
+        measurements.append(plan("measure_picture", list(both.values()), both, single, **of))
+    measurements += [
+        plan("measure_pairs", pictures, {"pictures": list(pictures)}, [metric], pictures=keys)
+        for metric in metrics
+        if metric.of_pairs is not None
+    ]
+    return measurements
 
 
 def train(photo: str, out: str, profile: str, generator: str, seed: int, credit: str) -> None:

@@ -42,10 +42,6 @@ def training_theory(backbone: str, profile: str = "paper-4k") -> Theory:
 
     Features are the outputs of all layers for one batch; each of them, and each parameter, has a gradient.
     The paper says neither which network nor whether features' gradients are meant.
-
-    Args:
-        backbone: "esrgan" or "swinir".
-        profile: whose batches are counted.
     """
     config = load_profile(profile).training(backbone)
     vgg = backbone == "esrgan"
@@ -58,22 +54,14 @@ def training_theory(backbone: str, profile: str = "paper-4k") -> Theory:
     return Theory(FLOAT * parameters, FLOAT * features, FLOAT * (parameters + features))
 
 
-def synthesis_theory(
-    backbone: str, size: str = "4k", *, subregion: tuple[int, int] = SUBREGION, overlap: int = OVERLAP
-) -> Theory:
+def synthesis_theory(backbone: str, size: str = "4k") -> Theory:
     """Count parameters of all networks of steps 2 and on, and the largest layer's in- and output (Sec. 4.2).
 
     With the paper's h and w this is 1.36 GB for SwinIR; printed is 1.35. Step 1 is not counted, as in the
     paper's 23.4 M parameters.
-
-    Args:
-        backbone: "esrgan" or "swinir".
-        size: "4k" or "16k".
-        subregion: h, w of Eq. 4, in LR pixels.
-        overlap: alpha of Eq. 4, in LR pixels.
     """
     network = NETWORKS[backbone]()
-    height, width = (length + 2 * overlap for length in subregion)
+    height, width = (length + 2 * OVERLAP for length in SUBREGION)
     largest = _count(network, SIDE)[1] * height * width // SIDE**2
     return Theory(FLOAT * NETWORKS_AT[size] * _parameters(network), FLOAT * largest, 0)
 
@@ -81,15 +69,10 @@ def synthesis_theory(
 def table_2(
     training: Sequence[Measured] = (), synthesis: Sequence[Measured] = (), size: str = "4k"
 ) -> list[dict[str, Any]]:
-    """Return the rows of Table 2, the paper's and ours.
+    """Return the rows of Table 2, the paper's and ours; of measurements the largest counts.
 
-    Args:
-        training: measurements of the steps, of which the largest counts.
-        synthesis: likewise.
-        size: "4k" or "16k", for which the paper has one row, in Sec. 4.4.
-
-    Returns:
-        "model", "training" and "synthesis" in GB (None: not measured), "from".
+    A row has "model", "training" and "synthesis" in GB (None: not measured), and "from". The size is "4k" or
+    "16k", for which the paper has one row, in Sec. 4.4.
     """
     rows = _paper_rows(size)
     for name, backbone in (("OUR-GAN, ours, ESRGAN", "esrgan"), ("OUR-GAN, ours, SwinIR", "swinir")):

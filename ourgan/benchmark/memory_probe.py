@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,7 @@ def memory_in_use(device: torch.device) -> int:
 
 @contextlib.contextmanager
 def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tuple[float, int]]]:
-    """Sample `memory_in_use` while the block runs.
-
-    Args:
-        device: whose memory.
-        every: seconds between two samples.
+    """Sample `memory_in_use` while the block runs, in steps of `every` seconds.
 
     Yields:
         A list of (seconds since the start of the block, bytes) that grows.
@@ -103,16 +99,7 @@ def memory_trace(device: torch.device, every: float = 0.1) -> Iterator[list[tupl
 def measure_training(photo: Path, step: int, profile: str = "paper-4k", backbone: str = "esrgan") -> Measured:
     """Measure training: step 1 for one iteration of every scale, or step 2 to 4 for two.
 
-    Networks are new, since memory does not depend on weights.
-
-    Args:
-        photo: its file.
-        step: 1 to 4.
-        profile: whose sizes and batches are used.
-        backbone: of steps 2 to 4.
-
-    Raises:
-        OurganError: The process fails.
+    Networks are new, since memory does not depend on weights. Raises OurganError if the process fails.
     """
     return _measure("train", photo=str(photo), step=step, profile=profile, backbone=backbone)
 
@@ -125,17 +112,9 @@ def measure_synthesis(
     width: int | None = None,
     memory_budget: int | None = None,
 ) -> Measured:
-    """Measure the synthesis of a picture, into a file that is thrown away.
+    """Measure the synthesis of a picture, as `OurGAN.synthesize` does it, into a file that is thrown away.
 
-    Args:
-        model: its directory.
-        size: "1k", "4k" or "16k"; this and the rest as for `OurGAN.synthesize`.
-        method: "auto", "stream" or "tile".
-        width: of the scene, in pixels of step 1.
-        memory_budget: in bytes.
-
-    Raises:
-        OurganError: The process fails.
+    Raises OurganError if the process fails.
     """
     return _measure(
         "synthesize", model=str(model), size=size, method=method, width=width, memory_budget=memory_budget
@@ -196,11 +175,11 @@ def _resident(field: str) -> int | None:
     return 1024 * int(match[1]) if match else None
 
 
-def _main(job: Mapping[str, Any]) -> None:
+def _main(job: dict[str, Any]) -> None:
     idle, gpu = _resident("VmRSS"), torch.cuda.is_available()
     started = time.monotonic()
     what = _work(**job)
-    seconds = time.monotonic() - started
+    seconds = round(time.monotonic() - started, 2)
     free, total = torch.cuda.mem_get_info() if gpu else (0, 0)
     measured = Measured(
         what=what,
@@ -209,7 +188,7 @@ def _main(job: Mapping[str, Any]) -> None:
         idle=idle,
         allocated=torch.cuda.max_memory_allocated() if gpu else None,
         driver=total - free if gpu else None,
-        seconds=round(seconds, 2),
+        seconds=seconds,
     )
     print(json.dumps(dataclasses.asdict(measured)))
 

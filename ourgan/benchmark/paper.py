@@ -7,16 +7,6 @@ import math
 import statistics
 from collections.abc import Sequence
 
-GENERATORS = (
-    "ourgan",
-    "singan",
-    "consingan",
-    "hp-vae-gan",
-    "siv-gan",
-    "petsgan",
-    "sinfusion",
-    "sinddm",
-)
 SAMPLES = 50  # of each model, over which Table 4 is averaged
 PROFILE = "paper-4k"  # ours that follows Tables H.1 to H.3
 SIZE = "4k"
@@ -61,6 +51,7 @@ _TABLE_4 = {
         "ourgan": (1.22, 1.50, 0.97, 1.48, 0.40, 0.38),
     },
 }
+GENERATORS = tuple(_TABLE_4["ST4K"])
 _COLUMNS = {
     ("esrgan", "sifid-5"): 0,
     ("esrgan", "sifid-13"): 1,
@@ -80,13 +71,9 @@ class Printed:
 
 
 def table_4(photos: str, generator: str, backbone: str, metric: str) -> Printed | None:
-    """Return an entry of Table 4, or None where it has none.
+    """Return an entry of Table 4 for photos "ST4K" or "RAISE", or None where it has none.
 
-    Args:
-        photos: "ST4K" or "RAISE".
-        generator: one of GENERATORS.
-        backbone: "esrgan" or "swinir".
-        metric: "sifid-5", "sifid-13" (lower is better) or "lpips" (higher is more diverse).
+    Of the metrics "sifid-5" and "sifid-13" less is better; more "lpips" is more diverse.
     """
     column = _COLUMNS.get((backbone, metric))
     row = _TABLE_4.get(photos, {}).get(generator)
@@ -97,11 +84,9 @@ def table_4(photos: str, generator: str, backbone: str, metric: str) -> Printed 
 class Number:
     """A mean, the sample standard deviation of the values it is of, and how many those are.
 
-    Attributes:
-        mean, spread, count: `spread` is None where it is not known.
-        degree: 2 where each value is a picture's mean distance to all others. Every picture is then in all
-            the values, and the mean over pairs is about twice as uncertain as it seems (a U-statistic of
-            degree 2).
+    `spread` is None where it is not known. `degree` is 2 where each value is a picture's mean distance to all
+    others: every picture is then in all the values, and the mean over pairs is about twice as uncertain as it
+    seems (a U-statistic of degree 2).
     """
 
     mean: float

@@ -123,14 +123,7 @@ def load_set(name: str = "shipped") -> PhotoSet:
     names = [photo.name for photo in photos]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise ConfigError(f"{path}: two photos are called {twice[0]}; give the files different names")
-    return PhotoSet(
-        path=path,
-        directory=path.parent / manifest.directory,
-        about=manifest.about,
-        obtain=manifest.obtain,
-        paper=manifest.paper,
-        photos=photos,
-    )
+    return PhotoSet(path, photos=photos, **vars(manifest) | {"directory": path.parent / manifest.directory})
 
 
 def verify(photo_set: PhotoSet) -> dict[Photograph, Path]:

@@ -11,10 +11,9 @@ from typing import Any
 
 from ourgan._core.errors import OurganError
 from ourgan.benchmark.config import Plan, Preflight, check_plan, common_settings
-from ourgan.benchmark.jobs import TRAINED
+from ourgan.benchmark.jobs import JOBS, TRAINED, list_measurements, list_pictures
 from ourgan.benchmark.photo_sets import Photograph
-from ourgan.benchmark.pictures import JOBS, Picture, choose_upscaling, list_measurements, list_pictures
-from ourgan.benchmark.samples import MODELS, Model, SampleSource, open_models
+from ourgan.benchmark.samples import MODELS, Model, Source, choose_upscaling, open_models
 from ourgan.benchmark.table import Cell, Context, write_results
 from ourgan.cluster import Job, run_jobs
 from ourgan.config import steps_of
@@ -42,13 +41,15 @@ def benchmark(plan: Plan) -> dict[str, Any]:
     if plan.fine_tune:
         _run(preflight, _fine_tunings(preflight), "fine-tuning")
     cells, pictures = _fill_cells(preflight, sources, absent)
-    _run(preflight, [picture.job for drawn in pictures.values() for picture in drawn], "pictures")
+    _run(preflight, [job for drawing in pictures.values() for job in drawing], "pictures")
     missing = {metric.name: reason for metric in METRICS if (reason := metric.absent())}
     known = [metric for metric in METRICS if metric.name not in missing]
     measurements = [
         measurement
-        for index, drawn in pictures.items()
-        for measurement in list_measurements(preflight, cells[index], drawn, known)
+        for index, drawing in pictures.items()
+        for measurement in list_measurements(
+            preflight, cells[index], [job.outputs[0] for job in drawing], known
+        )
     ]
     _run(preflight, [measurement.job for measurement in measurements if measurement.job], "metrics")
     for measurement in measurements:
@@ -115,7 +116,7 @@ def _has_steps(model: Model, backbone: str, steps: Sequence[int]) -> bool:
     return model.super_resolution.backbone == backbone and set(steps) <= set(model.steps)
 
 
-def _find_sources(preflight: Preflight) -> tuple[dict[_Key, SampleSource], dict[_Key, str]]:
+def _find_sources(preflight: Preflight) -> tuple[dict[_Key, Source], dict[_Key, str]]:
     """Return the pictures of step 1 there are, and the reason for those there are not."""
     sources, absent = dict(preflight.sources), {}
     models = _known_models(preflight)
@@ -124,7 +125,7 @@ def _find_sources(preflight: Preflight) -> tuple[dict[_Key, SampleSource], dict[
         for generator in dict.fromkeys([*preflight.plan.generators, *named]):
             model = _find_model(models, photo, generator)
             if model is not None:
-                sources[photo, generator] = SampleSource(generator, model)
+                sources[photo, generator] = model
             else:
                 absent[photo, generator] = "no model of this photo; --profile cpu would train one"
         for folder in dict.fromkeys(name for _, name in preflight.sources):
@@ -139,9 +140,9 @@ def _find_sources(preflight: Preflight) -> tuple[dict[_Key, SampleSource], dict[
 
 
 def _fill_cells(
-    preflight: Preflight, sources: dict[_Key, SampleSource], absent: dict[_Key, str]
-) -> tuple[list[Cell], dict[int, list[Picture]]]:
-    """Return a cell for each photo, generator and backbone, and the pictures of those that have any."""
+    preflight: Preflight, sources: dict[_Key, Source], absent: dict[_Key, str]
+) -> tuple[list[Cell], dict[int, list[Job]]]:
+    """Return a cell for each photo, generator and backbone, and the pictures' jobs of those that have any."""
     backbones = preflight.plan.backbones
     cells = [
         Cell(photo.name, generator, backbone, absent=reason)
@@ -151,7 +152,8 @@ def _fill_cells(
     models, pictures = _known_models(preflight), {}
     for (photo, generator), source in sources.items():
         for backbone in backbones:
-            cell = Cell(photo.name, generator, backbone, source.profile)
+            profile = source.metadata.profile if isinstance(source, Model) else ""
+            cell = Cell(photo.name, generator, backbone, profile)
             if backbone in preflight.without_weights:
                 cell.absent = preflight.without_weights[backbone]
             else:

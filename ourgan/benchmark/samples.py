@@ -1,21 +1,26 @@
-"""Where the pictures of step 1 come from: our models, or folders of another program's samples."""
+"""Where the pictures of step 1 come from, models or folders of another program's, and what upscales them."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ourgan._core import files
+from ourgan._core.devices import best_device, compute_dtype, dtype_name
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import nearest, to_dict
 from ourgan.benchmark import paper
-from ourgan.benchmark.jobs import hash_inputs
 from ourgan.benchmark.photo_sets import Photograph
-from ourgan.config import GENERATORS, SuperResolutionConfig
+from ourgan.config import GENERATORS, SuperResolutionConfig, steps_of
 from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_model
 from ourgan.io.read import read_image
+from ourgan.upscale.upscaler import starting_network
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -25,13 +30,9 @@ SMOKE = "smoke"
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model directory.
+    """A model directory; `generator` is its name in the table.
 
-    Attributes:
-        generator: its name in the table.
-        metadata, super_resolution: as in config.json.
-        steps: those with weights of their own.
-        key: the hash of all that decides what it draws.
+    `steps` are those with weights of their own; `key` is the hash of all that decides what it draws.
     """
 
     directory: Path
@@ -41,35 +42,37 @@ class Model:
     steps: tuple[int, ...]
     key: str
 
-    def step_weights(self, step: int) -> str:
-        """Return the sha256 of a step's own weights."""
-        return files.sha256(self.directory / fine_tuned_file(step))
+
+Source = Model | tuple[Path, ...]
+"""Of the pictures of step 1 that one generator has for one photo: a model draws them, or here they are."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleSource:
-    """The pictures of step 1 that one generator has for one photo: drawn by `model`, or in `pictures`."""
+class Upscaling:
+    """With what steps 2 and on of a photo's pictures are made.
 
-    generator: str
-    model: Model | None = None
-    pictures: tuple[Path, ...] = ()
+    Attributes:
+        directory: the model with weights of its own for these steps, or "".
+        settings: a SuperResolutionConfig in plain data.
+        weights: sha256 for each step.
+        kind: "fine-tuned", "partly fine-tuned" or "released".
+    """
 
-    @property
-    def profile(self) -> str:
-        """The profile of its training, as far as one knows."""
-        return self.model.metadata.profile if self.model else ""
+    directory: str
+    settings: dict[str, Any]
+    weights: dict[str, str]
+    kind: str
+
+
+def hash_inputs(value: Any) -> str:
+    """Return 40 hexadecimal digits for plain JSON values; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:40]
 
 
 def open_model(directory: Path, name: str = "") -> Model:
-    """Read what the benchmark needs of a model directory.
+    """Read what the benchmark needs of a model, which the table calls `name`, or what its generator is.
 
-    Args:
-        directory: of the model.
-        name: of its generator in the table; default: what it is.
-
-    Raises:
-        ModelError: It cannot be used.
-        OurganError: It was trained with the smoke profile.
+    Raises OurganError for one that cannot be used, or was trained with the smoke profile.
     """
     generator, settings, metadata, steps = read_model(directory)
     if metadata.profile.split(",")[0].strip() == SMOKE:
@@ -121,16 +124,10 @@ def parse_samples(named: Iterable[str]) -> dict[str, Path]:
 
 
 def sample_pictures(folder: Path, photo: Photograph, only: bool, count: int) -> tuple[Path, ...]:
-    """Return the first pictures, by name, of `folder`/PHOTO, each seen to be whole and of one size.
+    """Return the first `count` pictures, by name, of `folder`/PHOTO, each seen to be whole and of one size.
 
-    Args:
-        folder: of all photos.
-        photo: whose pictures are wanted.
-        only: the photo is the only one; then they may lie in `folder` itself.
-        count: how many at most.
-
-    Returns:
-        Nothing where the folder has nothing of this photo.
+    They may lie in `folder` itself if the photo is the `only` one. Nothing is returned where there is nothing
+    of this photo.
 
     Raises:
         OurganError: An empty folder, a single picture, a broken one, sizes that differ, or pictures too wide
@@ -161,6 +158,38 @@ def sample_pictures(folder: Path, photo: Photograph, only: bool, count: int) -> 
             f"{own}: pictures {first[1]} pixels wide are no scenes of step 1; scale them down to 256 first"
         )
     return tuple(path.resolve() for path in pictures)
+
+
+@functools.cache
+def released_weights(backbone: str, weights: str) -> str:
+    """Return the sha256 of what a step without weights of its own uses; OurganError if there is none."""
+    return starting_network(SuperResolutionConfig(backbone=backbone, weights=weights))[1].sha256
+
+
+def choose_upscaling(size: str, models: Sequence[Model], photo: Photograph, backbone: str) -> Upscaling:
+    """Return the steps' own weights if any of `models` has them, the same for all generators of a photo."""
+    steps = steps_of(size)
+    own = [
+        model
+        for model in models
+        if model.metadata.photo_sha256 == photo.sha256 and model.super_resolution.backbone == backbone
+    ]
+    best = max(own, key=lambda model: len(set(steps) & set(model.steps)), default=None)
+    tuned = sorted(set(steps) & set(best.steps)) if best else []
+    if best is None or not tuned:
+        # Released weights were never trained with the noise of Eq. 4, which they would smear.
+        settings, directory = SuperResolutionConfig(backbone=backbone, noise_std=0.0), ""
+    else:
+        settings, directory = best.super_resolution, str(best.directory)
+    dtype = dtype_name(compute_dtype(settings.dtype, best_device()))
+    settings = dataclasses.replace(settings, dtype=dtype)
+    released = "" if len(tuned) == len(steps) else released_weights(backbone, settings.weights)
+    own_weights = (
+        {step: files.sha256(best.directory / fine_tuned_file(step)) for step in tuned} if best else {}
+    )
+    weights = {str(step): own_weights.get(step, released) for step in steps}
+    kind = "fine-tuned" if len(tuned) == len(steps) else "partly fine-tuned" if tuned else "released"
+    return Upscaling(directory, to_dict(settings), weights, kind)
 
 
 def check_generators(names: Sequence[str]) -> None:

@@ -53,13 +53,9 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What all rows have in common.
+    """What all rows have in common; `photos` are in the table's order.
 
-    Attributes:
-        paper_set: the paper's name of the set of photos, or "".
-        photos: their names, in the order of the table.
-        size: of the pictures.
-        absent: metrics that cannot be had here, and why.
+    `paper_set` is the paper's name of the set, or ""; `absent` says why a metric cannot be had here.
     """
 
     paper_set: str
@@ -75,14 +71,7 @@ class Context:
 def write_results(
     directory: Path, cells: Sequence[Cell], context: Context, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write table.csv, orders.csv and, last, table.json with both and their provenance; return that.
-
-    Args:
-        directory: where to.
-        cells: all results.
-        context: what they have in common.
-        settings: of the benchmark, for the record.
-    """
+    """Write table.csv, orders.csv and, last, table.json with both and their provenance; return that."""
     rows, orders = build_rows(cells, context), build_orders(cells, context)
     result = provenance.record(settings=settings, absent=context.absent, rows=rows, orders=orders)
     tables = {"table.csv": pd.DataFrame(rows), "orders.csv": pd.DataFrame(orders, columns=ORDER)}

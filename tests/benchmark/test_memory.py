@@ -44,7 +44,7 @@ def profile(directory: Path, batch: int) -> str:
 def test_theory_of_synthesis_is_the_last_layer_but_one_and_all_parameters(
     backbone: str, parameters: int
 ) -> None:
-    theory = synthesis_theory(backbone, subregion=(270, 512), overlap=10)
+    theory = synthesis_theory(backbone)
     # 64 channels in and 64 out, at four times the subregion's sides with its overlap (Eq. 5).
     assert theory.features == 4 * 128 * (4 * 290) * (4 * 532)
     assert theory.parameters == 4 * 2 * parameters and theory.gradients == 0
