@@ -71,7 +71,7 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
 def _measure_sample(
     photo: Tensor, path: Path, known: Sequence[Metric], absent: dict[str, str]
 ) -> dict[str, float | None]:
-    """Return the numbers of one sample, those of `known` metrics; what fails is None, its reason in `absent`."""
+    """Return the numbers of one sample, by `known` metrics; else None, and a reason in `absent`."""
     sample = read_image(path)
     values: dict[str, float | None] = {metric.key: None for metric in METRICS if metric.of_picture}
     for metric in known:

@@ -178,15 +178,13 @@ def choose_upscaling(size: str, models: Sequence[Model], photo: Photograph, back
     tuned = sorted(set(steps) & set(best.steps)) if best else []
     if best is None or not tuned:
         # Released weights were never trained with the noise of Eq. 4, which they would smear.
-        settings, directory = SuperResolutionConfig(backbone=backbone, noise_std=0.0), ""
+        settings, directory, own_weights = SuperResolutionConfig(backbone=backbone, noise_std=0.0), "", {}
     else:
         settings, directory = best.super_resolution, str(best.directory)
+        own_weights = {step: files.sha256(best.directory / fine_tuned_file(step)) for step in tuned}
     dtype = dtype_name(compute_dtype(settings.dtype, best_device()))
     settings = dataclasses.replace(settings, dtype=dtype)
     released = "" if len(tuned) == len(steps) else released_weights(backbone, settings.weights)
-    own_weights = (
-        {step: files.sha256(best.directory / fine_tuned_file(step)) for step in tuned} if best else {}
-    )
     weights = {str(step): own_weights.get(step, released) for step in steps}
     kind = "fine-tuned" if len(tuned) == len(steps) else "partly fine-tuned" if tuned else "released"
     return Upscaling(directory, to_dict(settings), weights, kind)
