@@ -23,9 +23,11 @@ FORMATS = {b"\xff\xd8": "JPEG", b"\x89P": "PNG", b"RI": "WebP"}  # the first two
 
 
 def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
-    """Compare samples of any size with the photo they were learned from, `real`, and with each other.
+    """Compare samples with the photo they were learned from, and with each other.
 
-    LPIPS and ST-LPIPS need one size for all.
+    Args:
+        real: the photo.
+        samples: pictures of any size; LPIPS and ST-LPIPS need one size for all.
 
     Returns:
         A report in plain JSON values: the mean of each of `ourgan.metrics.registry.METRICS` (which says who
