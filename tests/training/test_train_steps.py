@@ -23,6 +23,7 @@ from ourgan.cli import main
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.training.scales import ScaleTrainer
 from ourgan.training.super_resolution import SuperResolutionTrainer
+from ourgan.upscale.tiles import TilePlan
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
 TINY = (
@@ -169,9 +170,11 @@ def test_pretrained_swinir_is_where_fine_tuning_starts(
     assert (settings["backbone"], settings["weights"]) == ("swinir", "auto")  # no path of this machine
     assert str(tmp_path) not in (model / "config.json").read_text()
     loaded = OurGAN.from_pretrained(model, device="cpu")
-    plan = loaded.plan(96, 96, step=2)
-    assert (plan.overlap, plan.size_multiple) == (16, 8)  # 12, on to the next window
-    assert loaded.step(torch.rand(3, 18, 24), seed=0, step=2, progress=False).shape == (3, 72, 96)
+    [plan] = loaded.upscaler.plan(torch.rand(3, 96, 96), [2], method="tile")
+    layout = plan.layout
+    assert isinstance(layout, TilePlan)
+    assert (layout.overlap, layout.size_multiple) == (16, 8)  # 12, on to the next window
+    assert loaded.upscaler.upscale(torch.rand(3, 18, 24), 0, [2], method="tile").shape == (3, 72, 96)
 
 
 @pytest.mark.slow
