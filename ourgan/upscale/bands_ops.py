@@ -55,7 +55,7 @@ class Operator(ABC):
 
     @abstractmethod
     def working(self) -> tuple[int, int]:
-        """Return the numbers held while it runs at its limit: in the workspace; beside it and the output."""
+        """Return the numbers kept while it runs at its limit: in the workspace; beside it and the output."""
 
 
 class Convolution(Operator):
@@ -162,22 +162,22 @@ class Attention(Operator):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def working(self) -> tuple[int, int]:
-        """See `Operator.working`: the layer's output twice more, its mask and places, a group of windows."""
+        """See `Operator.working`: the layer's output twice more, its mask and indices, a group of windows."""
         pixels, channels, area = self.limit * self.output.width, self.output.channels, self.layer.window**2
-        places = 16  # two geometries of two lists, eight bytes each, as numbers of two bytes
+        indices = 16  # two geometries of two lists, eight bytes each, as numbers of two bytes
         group = min(pixels, CPU_GROUP * torch.get_num_threads() * area)
         inside = 12 * channels + 4 * self.layer.attn.heads * area  # of a pixel: keys, MLP, logits, ...
-        return pixels * channels, pixels * (2 * channels + area + places) + group * inside
+        return pixels * channels, pixels * (2 * channels + area + indices) + group * inside
 
 
 def count_numbers(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[Operator]) -> int:
-    """Return the numbers held at most, far from the borders: those kept between bands, and what one adds.
+    """Return the numbers kept at most, far from the borders: those kept between bands, and what one adds.
 
     A band's rows of a map are all there from its operator to its last reader; the workspace is as large as
     its largest user; the trunk's last map stays while the tail reads it in several turns.
     """
     operators = [*trunk, *tail]
-    held = sum(rows.kept * rows.width * rows.channels for rows in [image, *(op.output for op in operators)])
+    kept = sum(rows.kept * rows.width * rows.channels for rows in [image, *(op.output for op in operators)])
     last_reader = {source.base: operator for operator in operators for source, _, _ in operator.reads}
     last_reader[trunk[-1].output] = tail[-1]
     fresh = {image: trunk[0].limit * image.width * image.channels}
@@ -189,7 +189,7 @@ def count_numbers(image: LineBuffer, trunk: Sequence[Operator], tail: Sequence[O
         workspace = max(workspace, shared)
         most = max(most, sum(fresh.values()) + beside)
         fresh = {rows: count for rows, count in fresh.items() if last_reader.get(rows) is not operator}
-    return held + workspace + most
+    return kept + workspace + most
 
 
 def band_geometry(
@@ -208,16 +208,16 @@ def band_geometry(
     tall = window if height % window == 0 else height
     pixels = torch.arange(height * width, device=device).view(height, width)
     order = _partition(pixels.roll(-shift, 1), tall, window)
-    places = (order, order.flatten().argsort())
+    indices = (order, order.flatten().argsort())
     positions = relative_positions(window, device)[: tall * window, : tall * window]
     if not shift:
         mask = torch.zeros(1, device=device, dtype=dtype).view(1, 1, 1, 1).expand(len(order), 1, 1, 1)
-        return Geometry(positions, places, places, mask)
+        return Geometry(positions, indices, indices, mask)
     # After the shift, the last columns are those that came around from the first.
     region = _partition(pixels % width >= width - shift, tall, window)
     mask = torch.zeros(len(order), 1, tall * window, tall * window, device=device, dtype=dtype)
     mask.masked_fill_((region[:, :, None] != region[:, None, :])[:, None], FORBIDDEN)
-    return Geometry(positions, places, places, mask)
+    return Geometry(positions, indices, indices, mask)
 
 
 def _partition(values: Tensor, tall: int, wide: int) -> Tensor:

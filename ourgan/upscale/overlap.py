@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SHARE = 0.98  # of |g|, in the paper's words
 CROP = 128  # LR pixels: 4.5 GB for RRDBNet in float32
 CORE = 16  # LR pixels: side of the windows that are compared
-LARGEST = 96  # margin of the window that stands for the whole image
+LARGEST = 96  # margin of the window that is taken for the whole image
 STRIDE = 8  # between the margins that are tried: whole windows of SwinIR
 STORE = "margins.json"
 
@@ -161,7 +161,7 @@ def _smallest_margin(
 ) -> int:
     """Return the least multiple of STRIDE from which on the core at `position` is within the tolerance.
 
-    `largest`: the margin that stands for the whole image; `reach`, if nothing below it will do.
+    `largest`: the margin that is taken for the whole image; `reach`, if nothing below it will do.
     """
     parameter = next(network.parameters())
 

@@ -54,10 +54,8 @@ def upscale_in_tiles(
         strip, top = strip[:, outer_top - top :], outer_top
         while top + strip.shape[1] < outer_bottom:
             strip = torch.cat([strip, next(pieces)], 1)
-        subregions = ((tile, strip[:, : outer_bottom - top, tile.outer[1] : tile.outer[3]]) for tile in tiles)
-        trimmed = (
-            (tile, upscale_tile(network, pixels, tile, plan, limit=limit)) for tile, pixels in subregions
-        )
+        cut = ((tile, strip[:, : outer_bottom - top, tile.outer[1] : tile.outer[3]]) for tile in tiles)
+        trimmed = ((tile, upscale_tile(network, pixels, tile, plan, limit=limit)) for tile, pixels in cut)
         # Without a name for it: it would live on while the next row of tiles is computed.
         yield concat(trimmed, plan, (tiles[0].top, tiles[0].bottom))[:, max(0, first - r * tiles[0].top) :]
 
