@@ -122,10 +122,12 @@ class Canvas:
     ) -> None:
         if parts is not None and not 1 <= parts <= height:
             raise OurganError(f"parts {parts}: use 1 to {height}, the picture's rows")
+        # Who asks to go on does not want hours of another picture to be thrown away, with --overwrite or not.
+        self._replace = overwrite and not resume
         self.path, resume = Path(path), resume or parts is not None
         check_output(self.path, (height, width), overwrite=overwrite, resume=resume)
         self.height, self.width, self.rows = height, width, 0
-        self._resume, self._overwrite = resume, overwrite
+        self._resume = resume
         self._advice = "repeat with --resume" if parts is None else "repeat the command"
         self.directory = _hidden(self.path, "unfinished")
         self._strips = Strips(self.directory, height, width)
@@ -224,7 +226,7 @@ class Canvas:
             return False
         except ValueError:
             begun = None
-        if begun == run or self._overwrite:
+        if begun == run or self._replace:
             return begun == run
         if not isinstance(begun, dict):
             raise OurganError(f"{file}: damaged; pass --overwrite to start again")

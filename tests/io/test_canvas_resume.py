@@ -102,13 +102,14 @@ def test_another_picture_in_the_same_file_is_refused_by_what_differs(tmp_path, p
     assert begin(path, shape, IDENTITY | {"seed": 8}, overwrite=True).rows == 0
 
 
-def test_what_was_drawn_is_replaced_only_if_it_is_another(tmp_path, pixels):
+def test_who_resumes_never_loses_another_picture(tmp_path, pixels):
     path, shape = tmp_path / "scene.tif", pixels.shape[:2]
     begin(path, shape).append(pixels[:130])
     both = {"resume": True, "overwrite": True}
     assert begin(path, shape, **both).rows == 128
-    assert begin(path, shape, IDENTITY | {"seed": 8}, **both).rows == 0
-    assert begin(path, shape, IDENTITY | {"seed": 8}, resume=True).rows == 0
+    with pytest.raises(OurganError, match="begun with seed 7, this is 8"):
+        begin(path, shape, IDENTITY | {"seed": 8}, **both)
+    assert begin(path, shape, IDENTITY | {"seed": 8}, overwrite=True).rows == 0
 
 
 def test_a_crash_while_the_rows_are_removed_leaves_a_finished_picture(tmp_path, pixels, monkeypatch):
