@@ -48,7 +48,7 @@ def carded(facts: ModelMetadata, name: str, steps: dict[int, StepMetadata] | Non
     model: Any = SimpleNamespace(
         metadata=facts,
         generator=HPVAEGAN(TINY.network, 0.75),
-        super_resolution=SuperResolutionConfig(),
+        upscaler=SimpleNamespace(settings=SuperResolutionConfig()),
         steps=steps or {},
     )
     return card(model, {"row_colour_error": 1.0, "diversity": 2.0, "distance_to_photo": 3.0}, name)
