@@ -123,11 +123,9 @@ class Canvas:
         if parts is not None and not 1 <= parts <= height:
             raise OurganError(f"parts {parts}: use 1 to {height}, the picture's rows")
         # Who asks to go on does not want hours of another picture to be thrown away, with --overwrite or not.
-        self._replace = overwrite and not resume
-        self.path, resume = Path(path), resume or parts is not None
-        check_output(self.path, (height, width), overwrite=overwrite, resume=resume)
-        self.height, self.width, self.rows = height, width, 0
-        self._resume = resume
+        self._replace, self._resume = overwrite and not resume, resume or parts is not None
+        self.path, self.height, self.width, self.rows = Path(path), height, width, 0
+        check_output(self.path, (height, width), overwrite=overwrite, resume=self._resume)
         self._advice = "repeat with --resume" if parts is None else "repeat the command"
         self.directory = _hidden(self.path, "unfinished")
         self._strips = Strips(self.directory, height, width)
