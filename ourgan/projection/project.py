@@ -9,6 +9,7 @@ photo's. Sizes begin where the layout is kept and the paint is not.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,20 @@ def project(
     size: tuple[int, int] | None = None,
     threads: int = 1,
 ) -> Projection:
-    """Redraw a sample from the photo's patches.
+    """Redraw a sample from the photo's patches: the last of `coarse_to_fine`, whose arguments these are."""
+    *_, last = coarse_to_fine(sample, photo, schedule, size=size, threads=threads)
+    return last
+
+
+def coarse_to_fine(
+    sample: Pixels,
+    photo: Pixels,
+    schedule: Schedule = Schedule(),
+    *,
+    size: tuple[int, int] | None = None,
+    threads: int = 1,
+) -> Iterator[Projection]:
+    """Yield a sample redrawn from the photo's patches at every size, smallest first.
 
     Args:
         sample: (h, w, 3) uint8, a picture of step 1 at any width.
@@ -103,8 +117,7 @@ def project(
             now = _enlarged(now, *here)
         reach = [max(here[1]) >> halved for halved in range(max(here[1]).bit_length())]
         now = _optimised(now, resized(photo, here[1]), schedule, reach, number, RATIO, threads)
-    assert now is not None
-    return now
+        yield now
 
 
 def large_enough(sample: tuple[int, int], photo: tuple[int, int], schedule: Schedule = Schedule()) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ourgan.projection.project import Schedule, project, refine
+from ourgan.projection.project import Schedule, coarse_to_fine, project, refine
 from ourgan.projection.search import Distance, resized
 
 
@@ -31,6 +31,16 @@ def test_the_photo_itself_comes_back(small):
     photo = small()
     found = project(photo, photo, Schedule(start=0.7))
     assert np.abs(found.picture.astype(int) - photo).mean() < 1.5
+
+
+def test_every_size_is_to_be_had_and_the_last_is_the_projection(small, blurred):
+    photo, schedule = small(), Schedule(start=0.5, passes=1, sweeps=1)
+    first, second, last = coarse_to_fine(blurred, photo, schedule)
+    assert [each.picture.shape[:2] for each in (first, second, last)] == [(36, 54), (48, 72), (64, 96)]
+    assert all(each.photo_size == each.picture.shape[:2] for each in (first, second, last))
+    expected = project(blurred, photo, schedule)
+    np.testing.assert_array_equal(last.field, expected.field)
+    np.testing.assert_array_equal(last.picture, expected.picture)
 
 
 def test_a_wide_scene_and_a_large_photo(small):
