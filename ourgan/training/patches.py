@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,7 @@ Pair = tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 4*h 4*w"]]  # LR and HR, i
 Batch = tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 4*h 4*w"]]
 
 
+@runtime_checkable
 class Patches(Protocol):
     """Where pairs of patches come from."""
 

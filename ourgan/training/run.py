@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tqdm.auto import tqdm
 
@@ -39,6 +39,7 @@ class Progress:
         return {**self.position, **losses, "seconds": round(self.seconds, 4)}
 
 
+@runtime_checkable
 class Trainer(Protocol):
     """The state of a training, and its next iteration."""
 

@@ -2,7 +2,8 @@
 
     python super_resolution_child.py RUN CALL [--resume]
 
-CALL: the function call (Python's or C's) of the training at which it dies by SIGKILL; 0 for none.
+CALL: the function call (Python's or C's) of the training at which it dies by SIGKILL; 0 for none: then it
+prints how many there were.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ def photo(name: str = "picos-de-europa", width: int = 64) -> torch.Tensor:
 def main(run: str, call: str, *options: str) -> None:
     torch.set_num_threads(1)
     made = trainer(photo)
-    if int(call):
-        sys.setprofile(Calls(int(call)))
+    calls = Calls(int(call))
+    sys.setprofile(calls)
     train_super_resolution(
         made, Path(run), resume="--resume" in options, checkpoint_seconds=0, progress=False
     )
+    sys.setprofile(None)
+    print(calls.count)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_child import Calls
 
 from ourgan._core.strict_toml import from_dict
 from ourgan.config import GlobalStructureConfig
@@ -59,6 +58,7 @@ def final_state(run: Path) -> State:
 
 
 def train_here(photo: Tensor, run: Path, *, resume: bool = False) -> None:
+    torch.set_num_threads(1)
     config = from_dict(GlobalStructureConfig, CONFIG, "test")
     train_global_structure(
         photo, config, run, seed=SEED, resume=resume, checkpoint_seconds=NEVER, progress=False
@@ -67,22 +67,16 @@ def train_here(photo: Tensor, run: Path, *, resume: bool = False) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(photo: Photo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The state to arrive at, and the number of function calls on the way."""
-    torch.set_num_threads(1)
+    """The state to arrive at, and the number of function calls on the way, of a child as those killed are."""
     image = photo("picos-de-europa")
-    run = tmp_path_factory.mktemp("uninterrupted")
-    calls = Calls()
-    previous = sys.getprofile()
-    sys.setprofile(calls)
-    try:
-        train_here(image, run)
-    finally:
-        sys.setprofile(previous)
-    state = final_state(run)
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    command = job(folder, image, count_calls=True)
+    calls = int(subprocess.run(command, env=environment(), check=True, capture_output=True).stdout)
+    state = final_state(folder / "run")
     assert [(line["scale"], line["iteration"]) for line in state[2]] == [
         (0, 20), (0, 21), (1, 4), (2, 20), (2, 22), (3, 3)
     ]  # fmt: skip
-    return {"photo": image, "calls": calls.count, "state": state}
+    return {"photo": image, "calls": calls, "state": state}
 
 
 def job(tmp_path: Path, photo: Tensor, **changes: Any) -> list[str]:

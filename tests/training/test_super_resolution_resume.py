@@ -8,19 +8,15 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_super_resolution import trainer
 from torch import Tensor
-from training_child import Calls
 
 from ourgan.training import checkpoint
 from ourgan.training.checkpoint import CHECKPOINT, LOG
-from ourgan.training.finetune import train_super_resolution
 
 CHILD = Path(__file__).with_name("super_resolution_child.py")
 RANDOM = random.Random(4)
@@ -36,25 +32,18 @@ def final_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[dict
     return tensors, meta, lines, sorted(path.name for path in run.iterdir())
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(photo: Callable[..., Tensor], tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Any]:
-    """The number of function calls of a whole training, and the state it ends in."""
-    torch.set_num_threads(1)
-    run = tmp_path_factory.mktemp("uninterrupted")
-    made, calls, previous = trainer(photo), Calls(), sys.getprofile()
-    sys.setprofile(calls)
-    try:
-        train_super_resolution(made, run, checkpoint_seconds=0, progress=False)
-    finally:
-        sys.setprofile(previous)
-    return calls.count, final_state(run)
-
-
-def child(run: Path, call: int, *options: str) -> int:
+def child(run: Path, call: int, *options: str) -> subprocess.CompletedProcess[bytes]:
     paths = os.pathsep.join(str(CHILD.parents[level]) for level in (0, 1, 2))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     command = [sys.executable, str(CHILD), str(run), str(call), *options]
-    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+    return subprocess.run(command, env=environment, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Any]:
+    """The number of function calls of a whole training, and the state it ends in."""
+    run = tmp_path_factory.mktemp("uninterrupted")
+    return int(child(run, 0).stdout), final_state(run)
 
 
 @pytest.mark.slow
@@ -64,8 +53,8 @@ def test_killed_at_any_call_it_ends_with_the_same_bits(
 ) -> None:
     calls, (tensors, meta, lines, names) = uninterrupted
     run = tmp_path / "run"
-    assert child(run, round(moment * calls)) == -signal.SIGKILL
-    assert child(run, 0, "--resume") == 0
+    assert child(run, round(moment * calls)).returncode == -signal.SIGKILL
+    assert child(run, 0, "--resume").returncode == 0
     found = final_state(run)
     assert found[0].keys() == tensors.keys()
     assert [name for name, value in found[0].items() if not torch.equal(value, tensors[name])] == []

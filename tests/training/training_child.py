@@ -3,7 +3,8 @@
     python training_child.py JOB.json
 
 JOB.json: "photo" (.npy), "run", "config", "seed", "checkpoint_seconds", "resume", and one of
-"kill_at_call": n, to die by SIGKILL at the n-th function call (Python's or C's) of the training;
+"count_calls": true, to print the number of function calls (Python's or C's) of the training;
+"kill_at_call": n, to die by SIGKILL at the n-th of them;
 "kill_in": ["fsync" | "replace" | "write", n], to die there in the n-th checkpoint;
 "wait_at": n, to print "ready" before the n-th iteration and go on once a line comes in.
 """
@@ -89,8 +90,9 @@ def train(job: dict[str, Any]) -> None:
     if "wait_at" in job:
         wait_at(job["wait_at"])
     photo = torch.from_numpy(np.load(job["photo"]))
-    if "kill_at_call" in job:
-        sys.setprofile(Calls(job["kill_at_call"]))
+    calls = Calls(job.get("kill_at_call"))
+    if "kill_at_call" in job or "count_calls" in job:
+        sys.setprofile(calls)
     train_global_structure(
         photo,
         config,
@@ -100,6 +102,9 @@ def train(job: dict[str, Any]) -> None:
         checkpoint_seconds=job["checkpoint_seconds"],
         progress=False,
     )
+    sys.setprofile(None)
+    if "count_calls" in job:
+        print(calls.count)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shapes in the signatures of metrics are true: pytest runs the room under jaxtyping and beartype."""
+"""Shapes in the signatures are true: pytest runs the rooms named in pyproject.toml under jaxtyping."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ourgan.benchmark.holdout import bicubic_upscaler, holdout_pairs
 from ourgan.metrics import layout, lpips, sifid
+from ourgan.models.rrdbnet import RRDBNet
+from ourgan.training import losses
 
 IMAGE, LOWER, GREY, BATCH = (torch.rand(shape) for shape in ((3, 8, 9), (3, 7, 9), (1, 8, 9), (2, 3, 8, 9)))
 
@@ -57,3 +59,13 @@ def test_results_have_the_shapes_that_are_said() -> None:
     assert layout.row_distances(IMAGE, IMAGE).shape == (8,)
     assert layout.pixel_differences([IMAGE, IMAGE, IMAGE]).shape == (3, 3)
     assert bicubic_upscaler(IMAGE).shape == (3, 32, 36)
+
+
+def test_networks_and_losses_are_checked_too() -> None:
+    network, images = RRDBNet(channels=8, blocks=1, growth=4), torch.rand(2, 3, 4, 5)
+    assert network(images).shape == (2, 3, 16, 20)
+    assert losses.kl_loss(images, images).shape == ()
+    with pytest.raises(TypeCheckError):
+        network(images[0])
+    with pytest.raises(TypeCheckError):
+        losses.kl_loss(images, images[:, :, :3])
