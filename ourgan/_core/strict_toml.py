@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import difflib
+import tomllib
 import types
 import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ourgan._core.errors import OurganError
@@ -16,6 +18,38 @@ T = TypeVar("T")
 
 class ConfigError(OurganError):
     """A configuration that cannot be used; its text names the key and the nearest valid one."""
+
+
+def read_named(
+    what: str, name: str, directory: Path, known: Sequence[str], read: Callable[[Path], dict[str, Any]]
+) -> tuple[Path, dict[str, Any]]:
+    """Read a TOML file by its name in a directory, or from a path.
+
+    Args:
+        what: the file is, for error lines.
+        name: without .toml; one that ends in .toml is a path.
+        directory: of the files that have names.
+        known: their names.
+        read: returns the content of a file.
+
+    Raises:
+        ConfigError: there is no such file (with the nearest name), or it cannot be read.
+    """
+    path = Path(name) if name.endswith(".toml") else directory / f"{name}.toml"
+    try:
+        return path, read(path)
+    except FileNotFoundError:
+        line = (
+            f"there is no {what} '{name}'{nearest(name, known)}: use one of {', '.join(known)}, or the path"
+        )
+        raise ConfigError(f"{line} of a .toml file") from None
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the {what} {path}: {error}") from None
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds; raise what `open` and `tomllib` raise."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def inline(kind: type[T]) -> T:
@@ -124,7 +158,7 @@ def _options(kind: Any) -> tuple[Any, ...]:
 def _fits(kind: Any, value: Any) -> bool:
     if isinstance(kind, types.UnionType):
         return any(_fits(option, value) for option in typing.get_args(kind))
-    if typing.get_origin(kind) is collections.abc.Mapping:
+    if typing.get_origin(kind) is Mapping:
         return isinstance(value, dict)
     if typing.get_origin(kind) is tuple:
         items = typing.get_args(kind)

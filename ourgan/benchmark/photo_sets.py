@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import logging
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
-from ourgan._core.strict_toml import ConfigError, from_dict, nearest, one_of
+from ourgan._core.strict_toml import ConfigError, from_dict, one_of, read_named, read_table
 
 log = logging.getLogger(__name__)
 
@@ -102,17 +101,8 @@ def load_set(name: str = "shipped") -> PhotoSet:
     Raises:
         ConfigError: There is no such set, a key is unknown, or two photos have one name.
     """
-    path = Path(name) if name.endswith(".toml") else SETS / f"{name}.toml"
     known = sorted(manifest.stem for manifest in SETS.glob("*.toml"))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no set '{name}'{nearest(name, known)}: use one of {', '.join(known)}, or the path "
-            "of a .toml file"
-        ) from None
-    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the set {path}: {error}") from None
+    path, table = read_named("set", name, SETS, known, read_table)
     listed = table.pop("photos", None)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise ConfigError(f"{path}: 'photos' must be a list of tables, with at least one")

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from ourgan._core.errors import check_choice
-from ourgan._core.strict_toml import ConfigError, at_least, from_dict, nearest, one_of
+from ourgan._core.strict_toml import ConfigError, at_least, from_dict, one_of, read_named, read_table
 from ourgan.config.structure import GENERATORS, GlobalStructureConfig, SinGANStructureConfig, StructureConfig
 
 PROFILE_DIRECTORY = Path(__file__).parents[1] / "profiles"
@@ -204,21 +203,12 @@ def load_profile(name: str = "auto") -> Profile:
             valid one), a wrong type or a value out of range.
     """
     name = resolve_profile(name)
-    path = Path(name) if name.endswith(".toml") else PROFILE_DIRECTORY / f"{name}.toml"
-    try:
-        table = _read(path)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no profile '{name}'{nearest(name, PROFILES)}: use one of {', '.join(PROFILES)}, "
-            "or the path of a .toml file"
-        ) from None
-    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the profile {path}: {error}") from None
+    path, table = read_named("profile", name, PROFILE_DIRECTORY, PROFILES, _read)
     return from_dict(Profile, {"name": path.stem} | table, str(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = read_table(path)
     if (base := table.pop("base", None)) is None:
         return table
     if base not in PROFILES or base == path.stem:
