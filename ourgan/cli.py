@@ -140,9 +140,8 @@ def _benchmark_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--generators", type=_names, metavar="A,B")
     command.add_argument("--backbones", type=_names, metavar="A,B", help="of steps 2 and 3")
     command.add_argument("--models", nargs="+", metavar="[NAME=]DIR", help="beside those in data/models")
-    command.add_argument(
-        "--samples", nargs="+", metavar="NAME=DIR", help="pictures of step 1 by another program"
-    )
+    command.add_argument("--samples", nargs="+", metavar="NAME=DIR", help="scenes by another program")
+    command.add_argument("--ways", type=_names, metavar="paper,middle,photo", help="of drawing a picture")
     command.add_argument("--seeds", type=int, metavar="N", help="pictures of each; the paper: 50")
     command.add_argument("--size", metavar="1k|4k")
     command.add_argument("--profile", help="to train missing models with; default: train none")

@@ -22,6 +22,7 @@ from ourgan.benchmark.samples import (
     released_weights,
     sample_pictures,
 )
+from ourgan.benchmark.ways import WAYS
 from ourgan.config import BACKBONES, load_profile, resolve_profile
 
 SIZES = ("1k", "4k")  # that are measured
@@ -36,6 +37,7 @@ class Plan:
         photos: a set's name or manifest.
         models: "DIR" or "NAME=DIR" each, beside those in data/models.
         samples: "NAME=DIR" each, pictures of step 1 by another program.
+        ways: of drawing, each in rows of its own: "paper", "middle", "photo".
         seeds: pictures of each generator; the paper has 50.
         size: "1k" or "4k", the paper's.
         width: of the models' scenes in pixels of step 1; the photo's own when None.
@@ -50,6 +52,7 @@ class Plan:
     backbones: tuple[str, ...] = ("esrgan",)
     models: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ("paper",)
     seeds: int = 8
     size: str = "4k"
     width: int | None = None
@@ -86,6 +89,10 @@ def check_plan(plan: Plan) -> Preflight:
     check_generators(plan.generators)
     for backbone in plan.backbones:
         one_of("backbone", backbone, BACKBONES)
+    for way in plan.ways:
+        one_of("way", way, tuple(WAYS))
+    if not plan.ways:
+        raise OurganError(f"no way of drawing: use some of {', '.join(WAYS)}")
     if plan.size not in SIZES:
         raise OurganError(f"size '{plan.size}'{nearest(plan.size, SIZES)}: use one of {', '.join(SIZES)}")
     if plan.seeds < 2:
@@ -106,7 +113,7 @@ def check_plan(plan: Plan) -> Preflight:
         profile=profile,
         models=models,
         sources=_open_folders(folders, list(photos), plan.seeds),
-        without_weights=_without_weights(plan.backbones),
+        without_weights=_without_weights(plan),
     )
     _take_directory(preflight)
     return preflight
@@ -150,15 +157,15 @@ def _open_folders(
     return sources
 
 
-def _without_weights(backbones: Sequence[str]) -> dict[str, str]:
-    """Return the backbones whose released weights cannot be had. Raises OurganError if all are."""
+def _without_weights(plan: Plan) -> dict[str, str]:
+    """Return backbones whose released weights cannot be had. Raises OurganError if a way is left without."""
     missing = {}
-    for backbone in backbones:
+    for backbone in plan.backbones:
         try:
             released_weights(backbone, "auto")
         except OurganError as error:
             missing[backbone] = str(error)
-    if len(missing) == len(backbones):
+    if len(missing) == len(plan.backbones) and any(WAYS[way].detail == "network" for way in plan.ways):
         raise OurganError(f"no backbone has weights here: {'; '.join(missing.values())}")
     return missing
 

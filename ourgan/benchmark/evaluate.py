@@ -13,10 +13,12 @@ from tqdm.auto import tqdm
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
+from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.io.read import read_image
 from ourgan.metrics.layout import layout_size
-from ourgan.metrics.registry import METRICS, Metric
+from ourgan.metrics.registry import COPYING, METRICS, Metric, by_measure, copied
 from ourgan.metrics.sifid import ImageTooSmall
+from ourgan.projection.copying import calibration
 
 DIGITS = 6
 FORMATS = {b"\xff\xd8": "JPEG", b"\x89P": "PNG", b"RI": "WebP"}  # the first two bytes; else TIFF
@@ -32,8 +34,9 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
     Returns:
         A report in plain JSON values: the mean of each of `ourgan.metrics.registry.METRICS` (which says who
         is resized to what) over the samples or over their pairs; "samples" with the numbers of each sample.
-        What cannot be had is None, and "absent" says why. Each image's file format is recorded: a SIFID that
-        comes from PNG files elsewhere may be 1e-5 of this one (see `ourgan.metrics.sifid`).
+        "calibration" has what the copy measure says of the photo itself, its mirror image, and its pixels
+        shuffled. What cannot be had is None, and "absent" says why. Each image's file format is recorded: a
+        SIFID that comes from PNG files elsewhere may be 1e-5 of this one (see `ourgan.metrics.sifid`).
 
     Raises:
         ImageError: A file is no picture; seen before anything is measured.
@@ -55,6 +58,7 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
             means[metric.key] = _mean([values[metric.key] for values in measured])
         else:
             means[metric.key] = _measure_pairs(metric, paths, absent)
+    pictures = calibration(to_uint8(photo)).items()
     return {
         "real": str(real),
         "real_sha256": files.sha256(real),
@@ -66,6 +70,10 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
             for path, values in zip(paths, measured, strict=True)
         ],
         **means,
+        "calibration": {
+            name: _read(COPYING, copied(photo, from_uint8(picture)))
+            for name, picture in tqdm(pictures, desc="calibrate", unit="picture")
+        },
         "absent": absent,
     }
 
@@ -76,13 +84,17 @@ def _measure_sample(
     """Return the numbers of one sample, by `known` metrics; else None, and a reason in `absent`."""
     sample = read_image(path)
     values: dict[str, float | None] = {metric.key: None for metric in METRICS if metric.of_picture}
-    for metric in known:
-        if metric.of_picture is not None:
-            try:
-                values[metric.key] = round(metric.of_picture(photo, sample), DIGITS)
-            except ImageTooSmall as error:
-                absent[metric.key] = f"{path}: {error}"
+    for measure, metrics in by_measure(known).items():
+        try:
+            values |= _read(metrics, measure(photo, sample))
+        except ImageTooSmall as error:
+            absent |= {metric.key: f"{path}: {error}" for metric in metrics}
     return values
+
+
+def _read(metrics: Sequence[Metric], found: Any) -> dict[str, float]:
+    """Return the numbers of metrics that share a measure, which has returned `found`."""
+    return {metric.key: round(metric.read(found), DIGITS) for metric in metrics}
 
 
 def _measure_pairs(metric: Metric, samples: Sequence[Path], absent: dict[str, str]) -> float | None:

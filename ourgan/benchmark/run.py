@@ -1,4 +1,4 @@
-"""`ourgan benchmark`: a set of photos x generators x backbones, measured into one tidy table (Tables 3, 4).
+"""`ourgan benchmark`: photos x generators x backbones x ways, measured into one tidy table (Tables 3, 4).
 
 Everything costly is a job (`ourgan.cluster`) whose outputs are named by the hash of their inputs: models in
 OUT/models, pictures in OUT/pictures, single results in OUT/cells. What is there is never made again.
@@ -11,10 +11,12 @@ from typing import Any
 
 from ourgan._core.errors import OurganError
 from ourgan.benchmark.config import Plan, Preflight, check_plan, common_settings
-from ourgan.benchmark.jobs import JOBS, TRAINED, list_measurements, list_pictures
+from ourgan.benchmark.jobs import JOBS, TRAINED, list_pictures
+from ourgan.benchmark.measurements import calibrate_photo, list_measurements
 from ourgan.benchmark.photo_sets import Photograph
-from ourgan.benchmark.samples import MODELS, Model, Source, choose_upscaling, open_models
+from ourgan.benchmark.samples import MODELS, Model, Source, Upscaling, choose_upscaling, open_models
 from ourgan.benchmark.table import Cell, Context, write_results
+from ourgan.benchmark.ways import NONE, WAYS, Way
 from ourgan.cluster import Job, run_jobs
 from ourgan.config import steps_of
 from ourgan.metrics.registry import METRICS
@@ -51,8 +53,9 @@ def benchmark(plan: Plan) -> dict[str, Any]:
             preflight, cells[index], [job.outputs[0] for job in drawing], known
         )
     ]
-    _run(preflight, [measurement.job for measurement in measurements if measurement.job], "metrics")
-    for measurement in measurements:
+    calibration = [each for photo in preflight.photos for each in calibrate_photo(preflight, photo)]
+    _run(preflight, [each.job for each in (*measurements, *calibration) if each.job], "metrics")
+    for measurement in (*measurements, *calibration):
         measurement.read()
     context = Context(
         paper_set=preflight.photo_set.paper,
@@ -60,7 +63,8 @@ def benchmark(plan: Plan) -> dict[str, Any]:
         size=plan.size,
         absent=missing,
     )
-    return write_results(preflight.out, cells, context, common_settings(preflight) | {"set": plan.photos})
+    settings = common_settings(preflight) | {"set": plan.photos}
+    return write_results(preflight.out, cells, [each.cell for each in calibration], context, settings)
 
 
 def _run(preflight: Preflight, jobs: Sequence[Job], title: str) -> None:
@@ -142,23 +146,45 @@ def _find_sources(preflight: Preflight) -> tuple[dict[_Key, Source], dict[_Key, 
 def _fill_cells(
     preflight: Preflight, sources: dict[_Key, Source], absent: dict[_Key, str]
 ) -> tuple[list[Cell], dict[int, list[Job]]]:
-    """Return a cell for each photo, generator and backbone, and the pictures' jobs of those that have any."""
-    backbones = preflight.plan.backbones
+    """Return a cell for each photo, generator, backbone and way, and the pictures' jobs of those with any.
+
+    Raises OurganError for a way that is possible for none.
+    """
+    ways = _ways(preflight.plan)
     cells = [
-        Cell(photo.name, generator, backbone, absent=reason)
+        Cell(photo.name, generator, backbone, way, absent=reason)
         for (photo, generator), reason in absent.items()
-        for backbone in backbones
+        for way, backbone in ways
     ]
     models, pictures = _known_models(preflight), {}
     for (photo, generator), source in sources.items():
-        for backbone in backbones:
+        for way, backbone in ways:
             profile = source.metadata.profile if isinstance(source, Model) else ""
-            cell = Cell(photo.name, generator, backbone, profile)
-            if backbone in preflight.without_weights:
-                cell.absent = preflight.without_weights[backbone]
+            cell = Cell(photo.name, generator, backbone, way, profile)
+            try:
+                upscaling = _upscaling(preflight, models, photo, backbone)
+                drawing = list_pictures(preflight, preflight.photos[photo], source, upscaling, way)
+            except OurganError as error:
+                cell.absent = str(error)
             else:
-                upscaling = choose_upscaling(preflight.plan.size, models, photo, backbone)
-                cell.weights = upscaling.kind
-                pictures[len(cells)] = list_pictures(preflight, source, upscaling)
+                cell.weights, pictures[len(cells)] = upscaling.kind, drawing
             cells.append(cell)
+    for name in preflight.plan.ways:
+        reasons = [cell.absent for cell in cells if cell.way == WAYS[name]]
+        if all(reasons):
+            raise OurganError(f"way {name}: {reasons[-1]}")
     return cells, pictures
+
+
+def _ways(plan: Plan) -> list[tuple[Way, str]]:
+    """Return the ways, each with all backbones where there are networks behind the scene."""
+    ways = [WAYS[name] for name in dict.fromkeys(plan.ways)]
+    return [(w, name) for w in ways for name in (plan.backbones if w.detail == "network" else (NONE,))]
+
+
+def _upscaling(preflight: Preflight, models: Sequence[Model], photo: Photograph, backbone: str) -> Upscaling:
+    if backbone in preflight.without_weights:
+        raise OurganError(preflight.without_weights[backbone])
+    if backbone == NONE:
+        return Upscaling("", {}, {}, "")
+    return choose_upscaling(preflight.plan.size, models, photo, backbone)

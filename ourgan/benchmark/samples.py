@@ -32,7 +32,8 @@ SMOKE = "smoke"
 class Model:
     """A model directory; `generator` is its name in the table.
 
-    `steps` are those with weights of their own; `key` is the hash of all that decides what it draws.
+    `steps` are those with weights of their own; `key` is the hash of all that decides what it draws; `scene`
+    is the (height, width) of a scene as wide as the photo.
     """
 
     directory: Path
@@ -41,6 +42,7 @@ class Model:
     super_resolution: SuperResolutionConfig
     steps: tuple[int, ...]
     key: str
+    scene: tuple[int, int]
 
 
 Source = Model | tuple[Path, ...]
@@ -94,6 +96,7 @@ def open_model(directory: Path, name: str = "") -> Model:
         super_resolution=settings,
         steps=tuple(sorted(steps)),
         key=hash_inputs(drawn_by),
+        scene=generator.sizes[-1],
     )
 
 
@@ -158,6 +161,22 @@ def sample_pictures(folder: Path, photo: Photograph, only: bool, count: int) -> 
             f"{own}: pictures {first[1]} pixels wide are no scenes of step 1; scale them down to 256 first"
         )
     return tuple(path.resolve() for path in pictures)
+
+
+def scene_sizes(source: Source, photo: Path, width: int | None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (height, width) of the photo, at the scale of step 1 for a model, and of the scenes.
+
+    Pictures of another program are as high as the photo would be.
+    """
+    if isinstance(source, Model):
+        return source.scene, (source.scene[0], width or source.scene[1])
+    return _size(photo), _size(source[0])
+
+
+@functools.cache
+def _size(path: Path) -> tuple[int, int]:
+    height, width = read_image(path).shape[1:]
+    return height, width
 
 
 @functools.cache

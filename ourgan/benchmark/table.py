@@ -13,12 +13,13 @@ import pandas as pd
 from ourgan._core import files, provenance
 from ourgan.benchmark import paper
 from ourgan.benchmark.paper import Number, compare_order, compare_with_paper, subtract, summarize
-from ourgan.metrics.registry import METRICS, Metric
+from ourgan.benchmark.ways import PAPER, Way
+from ourgan.metrics.registry import COPYING, METRICS, Metric
 
 ALL = "all"  # in the column `photo`: the mean over the photos
 OURS = "ourgan"
 Line = dict[str, Any]
-_Key = tuple[str, str]  # generator, backbone
+_Key = tuple[str, str, Way]  # generator, backbone, way
 
 # Of orders.csv: whether `first` minus `second` has the sign of the paper's difference.
 ORDER = ["metric", "stands_for", "first", "second", "photos", "ours", "error", "paper", "table", "verdict"]
@@ -26,7 +27,7 @@ ORDER = ["metric", "stands_for", "first", "second", "photos", "ours", "error", "
 
 @dataclasses.dataclass
 class Cell:
-    """The results of one photo, generator and backbone.
+    """The results of one photo, generator, backbone and way of drawing.
 
     Attributes:
         profile: that the generator was trained with, as far as one knows.
@@ -39,6 +40,7 @@ class Cell:
     photo: str
     generator: str
     backbone: str
+    way: Way = PAPER
     profile: str = ""
     weights: str = ""
     absent: str = ""
@@ -63,16 +65,23 @@ class Context:
     size: str
     absent: dict[str, str]
 
-    def printed(self, generator: str, backbone: str, column: str) -> paper.Printed | None:
+    def printed(self, key: _Key, column: str) -> paper.Printed | None:
         """Return the paper's number to stand beside ours: that of ST4K for other photos than the paper's."""
-        return paper.table_4(self.paper_set or "ST4K", generator, backbone, column)
+        generator, backbone, way = key
+        photos = self.paper_set or "ST4K"
+        return paper.table_4(photos, generator, backbone, column) if way == PAPER else None
 
 
 def write_results(
-    directory: Path, cells: Sequence[Cell], context: Context, settings: dict[str, Any]
+    directory: Path,
+    cells: Sequence[Cell],
+    calibration: Sequence[Cell],
+    context: Context,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Write table.csv, orders.csv and, last, table.json with both and their provenance; return that."""
-    rows, orders = build_rows(cells, context), build_orders(cells, context)
+    rows = [*build_rows(cells, context), *build_rows(calibration, context, COPYING)]
+    orders = build_orders(cells, context)
     result = provenance.record(settings=settings, absent=context.absent, rows=rows, orders=orders)
     tables = {"table.csv": pd.DataFrame(rows), "orders.csv": pd.DataFrame(orders, columns=ORDER)}
     with files.refuse_unwritable(directory, "make room and repeat"):
@@ -82,13 +91,15 @@ def write_results(
     return result
 
 
-def build_rows(cells: Sequence[Cell], context: Context) -> list[Line]:
-    """Return a row for each photo and one for all, of every generator, backbone and metric.
+def build_rows(
+    cells: Sequence[Cell], context: Context, metrics: Sequence[Metric] | None = None
+) -> list[Line]:
+    """Return a row for each photo and one for all, of every generator, backbone, way and metric.
 
-    "std_pictures" is over the pictures of one model, "std_photos" over photos.
+    "std_pictures" is over the pictures of one model, "std_photos" over photos. `metrics`: None for all.
     """
     rows = []
-    for metric in METRICS:
+    for metric in METRICS if metrics is None else metrics:
         for group in _by_generator(cells).values():
             ordered = sorted(group, key=lambda cell: context.photos.index(cell.photo))
             rows += [_row([cell], metric, context, cell.photo) for cell in ordered]
@@ -98,9 +109,9 @@ def build_rows(cells: Sequence[Cell], context: Context) -> list[Line]:
 
 def build_orders(cells: Sequence[Cell], context: Context) -> list[Line]:
     """Compare ours with every other generator, and the backbones of each, where the paper has both."""
-    groups = _by_generator(cells)
+    groups = _by_generator(cell for cell in cells if cell.way == PAPER)
     pairs = [(a, b) for a, b in itertools.permutations(groups, 2) if a[0] == OURS != b[0] and a[1] == b[1]]
-    pairs += [(a, b) for a, b in itertools.combinations(sorted(groups), 2) if a[0] == b[0]]
+    pairs += [(a, b) for a, b in itertools.combinations(sorted(groups, key=str), 2) if a[0] == b[0]]
     orders = [_order(metric, first, second, groups, context) for metric in METRICS for first, second in pairs]
     return [order for order in orders if order is not None]
 
@@ -108,7 +119,7 @@ def build_orders(cells: Sequence[Cell], context: Context) -> list[Line]:
 def _by_generator(cells: Iterable[Cell]) -> dict[_Key, list[Cell]]:
     groups: dict[_Key, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.generator, cell.backbone), []).append(cell)
+        groups.setdefault((cell.generator, cell.backbone, cell.way), []).append(cell)
     return groups
 
 
@@ -116,14 +127,15 @@ def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) ->
     known = [(cell, number) for cell in cells if (number := cell.number(metric))]
     measured, numbers = [cell for cell, _ in known], [number for _, number in known]
     first = cells[0]
-    printed = context.printed(first.generator, first.backbone, metric.paper)
+    printed = context.printed((first.generator, first.backbone, first.way), metric.paper)
     over_photos = summarize([number.mean for number in numbers]) if numbers else None
     spreads = [number.spread for number in numbers if number.spread is not None]
     if over_photos is None:
         reason = context.absent.get(metric.name) or "; ".join(dict.fromkeys(cell.absent for cell in cells))
         verdict = f"absent: {reason}"
     elif printed is None:
-        verdict = f"no number in the paper{f'; see orders for {metric.stands_for}' * bool(metric.stands_for)}"
+        see = bool(metric.stands_for) and first.way == PAPER
+        verdict = f"no number in the paper{f'; see orders for {metric.stands_for}' * see}"
     else:
         ours = over_photos if len(numbers) > 1 else numbers[0]
         verdict = compare_with_paper(ours, printed.value, _reasons(measured, context, photo))
@@ -131,6 +143,8 @@ def _row(cells: Sequence[Cell], metric: Metric, context: Context, photo: str) ->
         "photo": photo,
         "generator": first.generator,
         "backbone": first.backbone,
+        "scene": first.way.scene,
+        "detail": first.way.detail,
         "metric": metric.name,
         "column": metric.column,
         "mean": over_photos.mean if over_photos else None,
@@ -172,7 +186,7 @@ def _order(
 ) -> Line | None:
     """Return None where the paper has no numbers to compare, or we have none."""
     column = metric.paper or metric.stands_for
-    printed = context.printed(*first, column), context.printed(*second, column)
+    printed = context.printed(first, column), context.printed(second, column)
     if printed[0] is None or printed[1] is None or printed[0].value == printed[1].value:
         return None
     ours, theirs = (
@@ -187,8 +201,8 @@ def _order(
     return {
         "metric": metric.name,
         "stands_for": metric.stands_for,
-        "first": " ".join(first),
-        "second": " ".join(second),
+        "first": " ".join(first[:2]),
+        "second": " ".join(second[:2]),
         "photos": len(both),
         "ours": difference.mean,
         "error": difference.error,

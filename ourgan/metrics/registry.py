@@ -1,21 +1,22 @@
 """The metrics of `ourgan evaluate` and `ourgan benchmark`: one line each, under one name each.
 
 A metric takes pictures of any size. Who is resized to what belongs to its definition, and is said by the
-function here that does it: `at_picture_size`, `at_layout_size`, `over_pairs`, `over_pixels`.
+function here that does it: `at_picture_size`, `at_layout_size`, `over_pairs`, `over_pixels`, `copied`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.io.pixels import resize
+from ourgan.io.pixels import resize, to_uint8
 from ourgan.io.read import read_image
 from ourgan.metrics.layout import (
     distance_to_photo,
@@ -26,9 +27,10 @@ from ourgan.metrics.layout import (
 )
 from ourgan.metrics.lpips import MetricUnavailable, lpips_network, pairwise
 from ourgan.metrics.sifid import STAND_IN, si_fd, sifid, sifid_extractor
+from ourgan.projection.copying import Copying, copying
 
-OfPicture = Callable[[Tensor, Tensor], float]
-"""Of the photo and a picture, both (3, H, W) in [0, 1]."""
+OfPicture = Callable[[Tensor, Tensor], Any]
+"""Of the photo and a picture, both (3, H, W) in [0, 1]: a number, or several as attributes."""
 OfPictures = Callable[[Sequence[Path]], list[float]]
 """Of all pictures of one model: each one's mean distance to the others, whose mean is that over all pairs."""
 
@@ -41,6 +43,7 @@ class Metric:
         name, key: in the benchmark's tables and cached results, and in the report of `ourgan evaluate`.
         column: what a reader calls it, with its unit.
         of_picture, of_pairs: the measure, one of the two.
+        part: which attribute of what `of_picture` returns, where several metrics share a measure.
         needs: raises MetricUnavailable where its networks cannot be had.
         paper: the column of the paper's Table 4 that it is: "sifid-5", "sifid-13" or "lpips".
         stands_for: the column whose order it may speak about where the metric itself is absent.
@@ -52,6 +55,7 @@ class Metric:
     column: str
     of_picture: OfPicture | None = None
     of_pairs: OfPictures | None = None
+    part: str = ""
     needs: Callable[[], Any] = lambda: None
     paper: str = ""
     stands_for: str = ""
@@ -67,6 +71,10 @@ class Metric:
         """Its key without the layer, "SIFID" or "LPIPS": what is absent if `needs` cannot be had."""
         return self.key.partition(" layer ")[0].removesuffix(" over pairs")
 
+    def read(self, found: Any) -> float:
+        """Return this metric's number of what `of_picture` returned."""
+        return float(getattr(found, self.part) if self.part else found)
+
     def absent(self) -> str:
         """Return why it cannot be measured here, or ""."""
         try:
@@ -74,6 +82,15 @@ class Metric:
         except MetricUnavailable as error:
             return str(error)
         return ""
+
+
+def by_measure(metrics: Iterable[Metric]) -> dict[OfPicture, list[Metric]]:
+    """Return those of single pictures by their measure, which is to be computed once for all that read it."""
+    measures: dict[OfPicture, list[Metric]] = {}
+    for metric in metrics:
+        if metric.of_picture is not None:
+            measures.setdefault(metric.of_picture, []).append(metric)
+    return measures
 
 
 def at_picture_size(measure: OfPicture) -> OfPicture:
@@ -99,6 +116,11 @@ def at_layout_size(measure: OfPicture) -> OfPicture:
         return measure(resize(photo, size), resize(picture, size))
 
     return of_picture
+
+
+def copied(photo: Float[Tensor, "3 h w"], picture: Float[Tensor, "3 h2 w2"]) -> Copying:
+    """Return how much of a picture is the photo's: the photo is scaled to 256 pixels, the picture with it."""
+    return copying(to_uint8(picture), to_uint8(photo))
 
 
 def over_pairs(name: str) -> OfPictures:
@@ -141,6 +163,21 @@ def _perceptual(name: str, column: str, **more: Any) -> Metric:
     return Metric(name, f"{column} over pairs", column, of_pairs=of_pairs, **more)
 
 
+def _copied(part: str, column: str) -> Metric:
+    name = f"copying-{part}".replace("_", "-")
+    return Metric(name, f"copying_{part}", column, copied, part=part)
+
+
+# Beside fidelity, which alone would reward a photocopier. `projection.copying.calibration` goes with them.
+COPYING = (
+    _copied("coherent", "neighbouring patches copied together, share"),
+    _copied("largest", "largest piece copied as a whole, share of the picture"),
+    _copied("piece", "piece copied as a whole, pixels"),
+    _copied("use", "use of a patch of the photo, mean"),
+    _copied("use_99", "use of a patch of the photo, 99th percentile"),
+    _copied("diversity", "diversity of the nearest-neighbour field"),
+)
+
 METRICS = (
     _sifid("5"),
     _sifid("13"),
@@ -152,6 +189,7 @@ METRICS = (
     _layout("row-distribution", "distance of the rows' colours", row_distribution_distance),
     Metric("diversity", "diversity", "difference of pixels, 8-bit levels", of_pairs=over_pixels),
     _layout("distance-to-photo", "distance to the photo", distance_to_photo),
+    *COPYING,
 )
 
 

@@ -1,8 +1,8 @@
 """How much of a picture is copied: what its nearest-neighbour field to the photo says.
 
 Fidelity alone rewards a photocopier, so these numbers stand beside it, for every generator. They come from
-one search at 256 px, 7 x 7 patches, pixels only, the mirrored photo as a second source. The photo and its
-mirror show what a copy scores, the photo with its pixels shuffled what has nothing of it.
+one search at 256 px, 7 x 7 patches, pixels only, the mirrored photo as a second source. `calibration` is
+what they are read against: the photo and its mirror, which are copies, and its pixels in another order.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ourgan.projection.search import (
 
 WIDTH = 256  # pixels of the photo in the search
 SWEEPS = 16
+CALIBRATION = ("photo itself", "photo mirrored", "photo shuffled")
 # Of matches that are equally good (a white sky), the one that continues its neighbours'.
 PLAIN = Distance(vertical=0.0, reuse=0.0, alone=4 / UNIT, mirror=True)
 
@@ -63,10 +64,26 @@ def copying(picture: Pixels, photo: Pixels, *, seed: int = 0, threads: int = 1) 
         seed: of the random search.
         threads: change the time only.
     """
-    keys = (max(PATCH + 1, round(WIDTH * len(photo) / photo.shape[1])), WIDTH)
+    keys = _size(photo)
     query = (keys[0], max(PATCH + 1, round(picture.shape[1] * keys[0] / len(picture))))
     field = correspondences(resized(picture, query), resized(photo, keys), seed=seed, threads=threads)
     return measured(field, keys)
+
+
+def calibration(photo: Pixels) -> dict[str, Pixels]:
+    """Return what tells how a copy scores, and what has nothing but the photo's colours: (h, 256, 3) uint8.
+
+    `photo`: (H, W, 3) uint8. Keys are `CALIBRATION`. Pixels are shuffled at the size of the search: shuffled
+    before, they would be one grey there.
+    """
+    small = resized(photo, _size(photo))
+    shuffled = np.random.default_rng(0).permutation(small.reshape(-1, 3)).reshape(small.shape)
+    return dict(zip(CALIBRATION, (small, np.ascontiguousarray(small[:, ::-1]), shuffled), strict=True))
+
+
+def _size(photo: Pixels) -> tuple[int, int]:
+    """Return the (height, width) of a photo in the search."""
+    return max(PATCH + 1, round(WIDTH * len(photo) / photo.shape[1])), WIDTH
 
 
 def correspondences(query: Pixels, photo: Pixels, *, seed: int = 0, threads: int = 1) -> Field:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.benchmark.evaluate import evaluate
-from ourgan.benchmark.jobs import Result, measure_pairs, measure_picture
+from ourgan.benchmark.measurements import Result, measure_pairs, measure_picture
 from ourgan.cli import main
 from ourgan.io.pixels import resize, write_image
 from ourgan.io.read import read_image

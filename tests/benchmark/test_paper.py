@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ourgan._core.errors import OurganError
 from ourgan.benchmark import paper
-from ourgan.benchmark.jobs import Result
+from ourgan.benchmark.measurements import Result
 from ourgan.benchmark.paper import Number, compare_order, compare_with_paper, subtract, summarize
 from ourgan.benchmark.samples import hash_inputs
 from ourgan.benchmark.table import Cell, Context, build_orders, build_rows
