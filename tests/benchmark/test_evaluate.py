@@ -17,8 +17,9 @@ from ourgan.cli import main
 from ourgan.io.pixels import resize, write_image
 from ourgan.io.read import read_image
 from ourgan.metrics.lpips import lpips_network, mean_pairwise
-from ourgan.metrics.registry import METRICS
+from ourgan.metrics.registry import COPYING, METRICS
 from ourgan.metrics.sifid import Extractor, load_inception, si_fd
+from ourgan.projection.copying import CALIBRATION
 
 Photo = Callable[..., Tensor]
 
@@ -59,6 +60,21 @@ def test_numbers_stand_under_their_own_names_and_the_rest_is_absent(pictures: li
     assert found["ST-LPIPS over pairs"] == pytest.approx(mean_pairwise(samples), abs=1e-6)
     assert found["distance_to_photo"] < found["row_colour_error"] + 5 and found["diversity"] > 1
     json.dumps(found, allow_nan=False)
+
+
+def test_the_copy_measure_and_what_calibrates_it(pictures: list[Path], photo: Photo, tmp_path: Path) -> None:
+    write_image(tmp_path / "other.png", photo("stream", width=200)[:, :150])
+    found = evaluate(pictures[0], [pictures[1], tmp_path / "other.png"])
+    itself, mirrored, shuffled = (found["calibration"][name] for name in CALIBRATION)
+    keys = {metric.key for metric in COPYING}
+    assert itself.keys() == shuffled.keys() == keys <= found.keys()
+    assert itself["copying_coherent"] == 1 and mirrored["copying_coherent"] > 0.99
+    assert shuffled["copying_coherent"] < 0.4 and shuffled["copying_use_99"] > 2
+    mirror, other = found["samples"]
+    assert mirror["copying_coherent"] > 0.9 > 0.6 > other["copying_coherent"]
+    assert other["copying_largest"] < 0.05 and other["copying_diversity"] > mirror["copying_diversity"]
+    mean = (mirror["copying_coherent"] + other["copying_coherent"]) / 2
+    assert found["copying_coherent"] == pytest.approx(mean, abs=1e-6)
 
 
 def test_without_the_trunk_lpips_is_absent_with_a_reason(pictures: list[Path], no_trunk: None) -> None:

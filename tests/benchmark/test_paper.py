@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -14,6 +15,7 @@ from ourgan.benchmark.measurements import Result
 from ourgan.benchmark.paper import Number, compare_order, compare_with_paper, subtract, summarize
 from ourgan.benchmark.samples import hash_inputs
 from ourgan.benchmark.table import Cell, Context, build_orders, build_rows
+from ourgan.benchmark.ways import NONE, PAPER, WAYS, Way
 from ourgan.metrics.registry import METRICS
 
 finite = st.floats(0.01, 100, allow_nan=False)
@@ -98,8 +100,8 @@ def cells(count: int, profile: str, weights: str) -> list[Cell]:
             "a",
             generator,
             "esrgan",
-            profile,
-            weights,
+            profile=profile,
+            weights=weights,
             count=count,
             values={"lpips": values, "st-lpips": values},
         )
@@ -131,6 +133,23 @@ def test_only_the_papers_experiment_is_compared_with_it() -> None:
     found = {each["metric"]: each for each in build_orders(cells(8, "cpu", "released"), context)}
     assert found["lpips"]["verdict"] == "as in the paper" and found["lpips"]["paper"] == -0.1
     assert found["st-lpips"]["stands_for"] == "lpips"
+
+
+def test_other_ways_are_beside_the_paper_and_not_compared_with_it() -> None:
+    context, paper_way = Context("ST4K", ["a"], "4k", {}), cells(50, "paper-4k", "fine-tuned")
+    # Better than everything, the other way round, and not the paper's experiment.
+    other = [
+        dataclasses.replace(cell, way=way, values={"lpips": [value] * 3, "st-lpips": [value] * 3})
+        for cell, value in zip(paper_way, (0.9, 0.1), strict=True)
+        for way in WAYS.values()
+        if way != PAPER
+    ]
+    calibration = [Cell("a", "photo itself", NONE, Way(NONE, NONE), count=1, values={"lpips": [9.0]})]
+    assert build_orders([*other, *paper_way, *calibration], context) == build_orders(paper_way, context)
+    rows = build_rows([*paper_way, *other], context)
+    assert [row for row in rows if row["scene"] == "drawn"] == build_rows(paper_way, context)
+    for row in (row for row in rows if row["scene"] != "drawn" and row["mean"] is not None):
+        assert row["paper"] is None and row["ratio"] is None and row["verdict"] == "no number in the paper"
 
 
 def test_no_stand_in_bears_the_name_of_what_it_stands_for() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ourgan.projection.copying import copying, correspondences, measured
+from ourgan.projection.copying import CALIBRATION, WIDTH, calibration, copying, correspondences, measured
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,20 @@ def test_shuffled_pixels_are_no_copy(photo):
     found = copying(shuffled, photo)
     assert found.coherent < 0.4 and found.largest < 0.01
     assert found.diversity > 0.5 and found.use_99 > 2
+
+
+def test_what_calibrates_it_is_the_photo_at_the_size_of_the_search(small):
+    photo = small(size=(192, 384))
+    made = calibration(photo)
+    itself, mirrored, shuffled = (made[name] for name in CALIBRATION)
+    assert {picture.shape for picture in made.values()} == {(128, WIDTH, 3)}
+    np.testing.assert_array_equal(mirrored, itself[:, ::-1])
+    assert not np.array_equal(shuffled, itself)
+    colours = [np.sort(picture.reshape(-1, 3).view("u1,u1,u1"), 0) for picture in (itself, shuffled)]
+    np.testing.assert_array_equal(*colours)
+    np.testing.assert_array_equal(calibration(photo)[CALIBRATION[2]], shuffled)  # the same at every call
+    found = [copying(picture, photo) for picture in (itself, mirrored, shuffled)]
+    assert min(found[0].coherent, found[1].coherent) > 0.99 and found[2].coherent < 0.4
 
 
 def test_two_pieces_are_two(photo):
