@@ -135,6 +135,7 @@ class NotebookConfig:
     judged_crop: int = 384  # HR pixels: side of the crops that fine-tuning is judged by
     benchmark_seeds: int = 50  # pictures of each generator in the table of notebook 06
     benchmark_size: str = "4k"
+    redrawn: int = 3  # scenes of each photo in the tables of notebook 08
     # What notebook 03 trains while one reads.
     training: GlobalStructureConfig = dataclasses.field(default_factory=GlobalStructureConfig)
 
@@ -142,6 +143,7 @@ class NotebookConfig:
         one_of("size", self.size, ("1k", "4k", "16k"))
         one_of("benchmark_size", self.benchmark_size, ("1k", "4k"))
         at_least("benchmark_seeds", self.benchmark_seeds, 2)
+        at_least("redrawn", self.redrawn, 2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,9 @@ from ourgan._core.lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        "carry": ["Pieces", "bands", "components", "pieces_of"],
-        "copying": ["Copying", "correspondences", "measured"],
-        "project": ["Projection", "Schedule", "coarse_to_fine", "refine"],
-        "search": ["UNIT", "Distance", "random_field", "resized", "sources_of", "sweep", "uses", "vote"],
+        "carry": ["bands", "components", "pieces_of"],
+        "copying": ["correspondences", "measured"],
+        "project": ["Schedule", "coarse_to_fine", "refine"],
+        "search": ["Distance", "random_field", "resized", "sources_of", "sweep", "vote"],
     },
 )

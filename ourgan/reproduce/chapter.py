@@ -99,13 +99,14 @@ class Notebook:
             **more,
         )
 
-    def show(self, figure: Figure | Image.Image, name: str, alt: str) -> None:
+    def show(self, figure: Figure | Image.Image, name: str, alt: str, longest: int = SHOWN) -> None:
         """Display a figure here and keep it, with its record, as figures/NAME.
 
         Args:
             figure: a drawing or a picture.
             name: with suffix: .png for drawings, .jpg for photographs and for drawings that hold some.
             alt: one sentence for those who cannot see it.
+            longest: pixels of a picture's longer side within the notebook; less where there are many.
         """
         if isinstance(figure, Figure) and name.endswith(".jpg"):
             figure = as_picture(figure)
@@ -121,10 +122,10 @@ class Notebook:
             drawing.save(small := io.BytesIO(), format="png", optimize=True)
         else:
             picture = figure.convert("RGB")
-            picture.thumbnail((SHOWN, SHOWN))
+            picture.thumbnail((longest, longest))
             for quality in QUALITIES:
                 picture.save(small := io.BytesIO(), format="jpeg", quality=quality, optimize=True)
-                if small.tell() <= SHOWN_BYTES:
+                if small.tell() * SHOWN**2 <= SHOWN_BYTES * longest**2:
                     break
         display(Shown(data=small.getvalue(), alt=alt))
 

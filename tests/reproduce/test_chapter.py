@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def test_figures_are_kept_with_what_was_logged(tmp_path: Path, monkeypatch: pyte
     kept = [(tmp_path / "figures" / name).read_bytes() for name in nb.figures]
     for first, second in (kept, [image.data for image in shown]):
         assert first.startswith(b"\x89PNG") and second.startswith(b"\xff\xd8")
+    for longest, size in ((chapter.SHOWN, (640, 320)), (200, (200, 100))):
+        nb.show(Image.new("RGB", (800, 400)), "01_map.jpg", alt="A map", longest=longest)
+        assert Image.open(io.BytesIO(shown[-1].data)).size == size
+        with Image.open(tmp_path / "figures/01_map.jpg") as kept_whole:
+            assert kept_whole.size == (800, 400)
     nb.finish()
     record = json.loads((tmp_path / "01_effective_receptive_field.json").read_text())
     assert record["figures"] == nb.figures and record["logged"] == {"radius": 10.5}
