@@ -196,7 +196,7 @@ class OurGAN:
         # 1. What it is made of, and where the pixels go: what cannot be is refused before any work.
         options = {"method": method, "memory_budget": memory_budget, "overlap": overlap}
         own, count = self.generator.scene_size(width, image), parts.count if parts else None
-        look = self._look(Wish(scene, detail, photo), own, steps, parts=parts, **options)
+        look = self.look(Wish(scene, detail, photo), own, steps, parts=parts, **options)
         height, wide = (4 ** len(steps) * side for side in own)
         canvas = open_canvas(out, height, wide, resume=resume, overwrite=overwrite, parts=count)
         # 2. Step 1: the scene.
@@ -233,7 +233,7 @@ class OurGAN:
         OurganError for an unknown size, CropError for a window that is not within the picture.
         """
         steps, key = steps_of(size), (seed, width, None if image is None else digest(image))
-        look = self._look(Wish(scene, detail, photo), self.generator.scene_size(width, image), steps)
+        look = self.look(Wish(scene, detail, photo), self.generator.scene_size(width, image), steps)
         draw = functools.partial(self._scene, seed, width, image)
         return self._windows.crop(look, self.upscaler, key, draw, seed, steps, box, tolerance)
 
@@ -244,5 +244,6 @@ class OurGAN:
         what |= {"scene": look.scene, "detail": look.detail, "seconds": round(time.monotonic() - start, 1)}
         return provenance.record(device=str(self.upscaler.device), model=to_dict(self.metadata), **what)
 
-    def _look(self, wish: Wish, size: tuple[int, int], steps: range, **asked: Any) -> Look:
+    def look(self, wish: Wish, size: tuple[int, int], steps: range, **asked: Any) -> Look:
+        """Decide what a picture of a scene of `size` = (height, width) is made of; see `Wish.decide`."""
         return wish.decide(self.metadata, self.directory, (self.generator.sizes[-1], size), steps, **asked)

@@ -13,6 +13,7 @@ Names that tests and style sheets may rely on (CSS classes of the widgets, all w
 | ourgan-picture                                              | the scene; an `img` in it, and the rectangle |
 | ourgan-message                                              | line below a panel: errors, what was done    |
 | ourgan-busy                                                 | line below the scene: what is computed       |
+| ourgan-scene-switch, ourgan-detail-switch, ourgan-taken     | as drawn or redrawn, detail from where; why  |
 | ourgan-seed, ourgan-draw, ourgan-undo                       | seed (number), another scene, undo           |
 | ourgan-gallery                                              | contact sheet; each sample is a `button`     |
 | ourgan-previous, ourgan-next, ourgan-favourite              | pages; keep the scene shown                  |
@@ -45,5 +46,6 @@ __getattr__, __dir__, __all__ = lazy(
         "state.scene": ["Scene", "draw"],
         "state.seam_lab": ["SeamLab"],
         "state.session": ["Session"],
+        "state.switches": ["Switches", "decide", "project"],
     },
 )

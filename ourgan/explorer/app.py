@@ -10,13 +10,16 @@ import ipywidgets as widgets
 from ourgan.explorer.state.background import dispatch_to_loop
 from ourgan.explorer.state.scene import Scene
 from ourgan.explorer.state.session import Session
+from ourgan.explorer.state.switches import Photo
 from ourgan.explorer.widgets.base import ExplorerContext, Panel, on_change, walk, with_class
 from ourgan.explorer.widgets.controls import Between, Controls
 from ourgan.explorer.widgets.edit import EditPanel
 from ourgan.explorer.widgets.export import ExportPanel
+from ourgan.explorer.widgets.switches import SwitchPanel
 from ourgan.explorer.widgets.upscaling import SeamPanel, ZoomPanel
 from ourgan.explorer.widgets.view import Gallery, View
 from ourgan.pipeline import OurGAN
+from ourgan.upscale.detail import Wish
 
 Source = OurGAN | str | os.PathLike[str]
 
@@ -31,6 +34,10 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         other: its twin without the vertical coordinate (or with it), to switch between the two.
         seed: of the scene shown first.
         out: directory for all that is saved; runs/explorer here when None.
+        scene: shown "drawn" by step 1 or "projected": redrawn from the photo; "auto": as `ourgan synthesize`
+            does it, projected where the model has its photo. A switch below the scene changes it.
+        detail: of renderings and the deep zoom, by the "network" or of the "photo"; "auto" as above.
+        photo: file of the model's photo; None: in the model's directory, or in data/photos.
 
     Attributes:
         session: what the explorer knows, without its widgets.
@@ -46,13 +53,18 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         *,
         seed: int = 0,
         out: str | os.PathLike[str] | None = None,
+        scene: str = "auto",
+        detail: str = "auto",
+        photo: Photo = None,
     ) -> None:
+        Wish(scene, detail)  # a misspelt one is refused before anything is loaded
         self.session = Session(
             _load(model), None if other is None else _load(other), None if out is None else Path(out)
         )
         self.session.scene = Scene(seed=seed)
         self.context = ExplorerContext(self.session, dispatch_to_loop())
         self.view = View(self.context)
+        self.switches = SwitchPanel(self.context)
         self.gallery = Gallery(self.context)
         self.controls = Controls(self.context)
         self.between = Between(self.context)
@@ -63,6 +75,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         super().__init__([self._columns()])
         with_class(self, "explorer")
         self._open(0)
+        self.switches.begin(scene, detail, photo)
 
     def _columns(self) -> widgets.Box:
         """Lay out the scene beside the tabs."""
@@ -82,7 +95,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         on_change(self.tabs, lambda _: self._open(self.tabs.index))
         self.stack = widgets.Stack([panel.box for panel in self._panels], selected_index=0)
         self.stack.layout.width = "100%"
-        left = with_class(widgets.VBox([self.view.box]), "left")
+        left = with_class(widgets.VBox([self.view.box, self.switches.box]), "left")
         right = with_class(widgets.VBox([self.tabs, self.stack]), "right")
         return with_class(widgets.Box([left, right]), "columns")
 

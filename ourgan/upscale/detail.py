@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ class Look:
     scene: str = "drawn"
     detail: str = "network"
     patches: PhotoPatches | None = None
+    why: str = ""  # the photo was not taken, where "auto" would have it
 
     def describe(self) -> dict[str, Any]:
         """Return what of it decides the pixels, in JSON values; nothing for the paper's way."""
@@ -141,6 +142,7 @@ class Wish:
             if detail == "photo" or given:
                 raise
             look = Look() if scene == "auto" else Look("projected", "network", patches())
+            look = replace(look, why=str(error))
             log.info("scene %s, detail from the network: %s", look.scene, error)
             return look
         if detail == "auto":

@@ -11,14 +11,25 @@ import pytest
 import torch
 from toy import SMALL, toy_model
 
+from ourgan._core.files import sha256
+from ourgan.io.model_dir import ModelMetadata
 from ourgan.models.generators import HPVAEGAN
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.upscaler import Upscaler
+
+PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
 
 
 @pytest.fixture(scope="session")
 def toy() -> OurGAN:
     return toy_model()
+
+
+@pytest.fixture(scope="session")
+def photographed() -> OurGAN:
+    """The toy as a model of a shipped photo, which is found by its checksum."""
+    metadata = ModelMetadata(photo=PHOTO.name, photo_sha256=sha256(PHOTO), credit="A. Person, CC BY 4.0")
+    return dataclasses.replace(toy_model(), metadata=metadata)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import gc
+import html
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +25,8 @@ from ourgan._core.errors import OurganError
 from ourgan.explorer import Explorer, Scene
 from ourgan.explorer.state.background import ByteCache
 from ourgan.explorer.state.scene import draw
+from ourgan.explorer.state.session import Session
+from ourgan.explorer.state.switches import Switches, project
 from ourgan.explorer.widgets.base import Panel, report_errors, walk
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.pipeline import OurGAN
@@ -114,6 +118,78 @@ def test_the_scene_follows_what_a_person_does(person: Person, toy: OurGAN, twin:
     assert "nothing to undo" in person.explorer.view.message.value
     person.press("draw")
     assert person.explorer.session.scene.seed != 3
+
+
+def test_a_person_switches_between_drawn_and_redrawn(
+    open_explorer: Callable[..., Person], photographed: OurGAN, toy: OurGAN, tmp_path: Path
+) -> None:
+    person = open_explorer(photographed, seed=3)
+    scene, detail, line = (person.find(name) for name in ("scene-switch", "detail-switch", "taken"))
+    assert (scene.value, detail.value) == ("projected", "photo") and "has its photo" in line.value
+    redrawn, plain = project(photographed, draw(photographed, Scene(3))), draw(photographed, Scene(3))
+    assert torch.equal(person.picture(), redrawn)
+    assert person.find("picture").alt == "Scene of seed 3, 160 x 120 pixels, redrawn from the photo"
+    assert "project(model, model.sample(3))" in person.find("code").value
+    person.set("detail-switch", "network")
+    assert scene.value == "projected" and torch.equal(person.picture(), redrawn)
+    person.set("scene-switch", "drawn")
+    assert detail.value == "network" and person.shows(photographed, Scene(3))
+    assert "the paper's way" in html.unescape(line.value) and "project" not in person.find("code").value
+    person.set("scene-switch", "projected")
+    assert detail.value == "network"  # as it was
+    person.set("scene-switch", "drawn")
+    person.set("detail-switch", "photo")  # needs a scene that is redrawn
+    assert scene.value == "projected" and torch.equal(person.picture(), redrawn)
+    person.set("width", 0.5)
+    person.press("save-png")
+    with Image.open(tmp_path / "out" / "scene.png") as saved:
+        expected = project(photographed, draw(photographed, Scene(3, 80)))
+        assert (np.asarray(saved) == to_uint8(expected)).all()
+    person.set("size", "1k")
+    person.press("render")
+    assert "projected-photo.tif" in person.explorer.export.message.value
+    person.set("zoom-size", "1k")
+    person.press("zoom-open")
+    (zoom,) = person.find("zoom").children
+    assert "redrawn from the photo" in zoom.note
+    assert not torch.equal(plain, redrawn)
+
+
+def test_the_gallery_is_redrawn_as_its_pictures_become_ready(
+    open_explorer: Callable[..., Person], photographed: OurGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, str]] = []
+    thumbnail = Session.thumbnail
+
+    def watched(self: Session, switches: Switches, scene: Scene) -> Tensor:
+        shown.append((scene.seed, switches.scene))
+        return thumbnail(self, switches, dataclasses.replace(scene, edits=(), width=40))
+
+    monkeypatch.setattr(Session, "thumbnail", watched)
+    monkeypatch.setattr("ourgan.explorer.state.session.PAGE", 3)
+    person = open_explorer(photographed, scene="drawn", detail="network")
+    assert shown == [(seed, "drawn") for seed in range(3)]
+    drawn = list(person.find("gallery").pictures)
+    person.set("scene-switch", "projected")
+    assert shown[3:] == [(seed, way) for way in ("drawn", "projected") for seed in range(3)]
+    redrawn = person.find("gallery").pictures
+    assert len(redrawn) == 3 and all(map(bytes.__ne__, drawn, redrawn))
+
+
+def test_a_switch_that_cannot_be_obeyed_goes_back_and_says_why(
+    person: Person, open_explorer: Callable[..., Person], toy: OurGAN, tmp_path: Path
+) -> None:
+    assert "is not at hand" in person.find("taken").value
+    for name, value in (("scene-switch", "projected"), ("detail-switch", "photo")):
+        person.set(name, value)
+        assert "is not at hand" in person.explorer.switches.message.value
+        assert (person.find("scene-switch").value, person.find("detail-switch").value) == ("drawn", "network")
+    assert person.shows(toy, Scene(3))
+    with pytest.raises(OurganError, match="scene 'painted': use one of"):
+        Explorer(toy, scene="painted")
+    other = open_explorer(toy, photo=tmp_path / "none.jpg")
+    assert "none.jpg: cannot be read" in other.explorer.switches.message.value
+    assert other.shows(toy, Scene(0))
 
 
 def test_the_gallery(person: Person, toy: OurGAN) -> None:
@@ -359,6 +435,8 @@ def test_keyboard_and_screen_readers(person: Person) -> None:
     for widget in walk(person.explorer):
         if isinstance(widget, widgets.Button):
             assert widget.description and widget.tooltip
+        elif isinstance(widget, widgets.ToggleButtons) and "ourgan-tabs" not in widget._dom_classes:
+            assert widget.description and len(widget.tooltips) == len(widget.options)
         elif isinstance(widget, (widgets.FloatSlider, widgets.IntText, widgets.Dropdown, widgets.Text)):
             assert widget.description, widget._dom_classes
     assert torch.is_tensor(person.picture())

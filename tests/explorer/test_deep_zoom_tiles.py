@@ -25,6 +25,7 @@ from ourgan.explorer.deep_zoom.file import PictureSource
 from ourgan.explorer.deep_zoom.source import BLOCK, SceneSource, Tile, TileSource
 from ourgan.explorer.deep_zoom.worker import TileWorker
 from ourgan.explorer.state.background import ByteCache
+from ourgan.explorer.state.switches import project
 from ourgan.io.pixels import encode_png, to_uint8
 from ourgan.io.tiff import Pixels, half_size
 from ourgan.pipeline import OurGAN
@@ -67,6 +68,36 @@ def test_levels_are_the_steps_and_halves_of_the_next(model: OurGAN, source: Scen
     assert np.array_equal(whole_level(source, 3), half_size(fourth))
     # Windows with some context: equal to the whole picture within the tolerance of two steps.
     assert np.abs(fourth.astype(int) - model.synthesize(7, "4k", progress=False)).max() <= 2
+
+
+@pytest.mark.parametrize("detail", ["photo", "network"])
+def test_levels_of_a_scene_that_is_redrawn(photographed: OurGAN, detail: str) -> None:
+    """Levels of detail photo are those of the finished picture; of the network, within the tolerance."""
+    way = {"scene": "projected", "detail": detail}
+    source = SceneSource(photographed, 7, "4k", ByteCache(), width=40, **way)
+    drawn = photographed.sample(7, width=40)
+    assert np.array_equal(whole_level(source, 0), to_uint8(project(photographed, drawn)))
+    largest = 0 if detail == "photo" else 2
+    for level, size in ((2, "1k"), (4, "4k")):
+        finished = photographed.synthesize(7, size, width=40, progress=False, **way)
+        apart = np.abs(whole_level(source, level).astype(int) - finished)
+        below = np.abs(whole_level(source, level - 1).astype(int) - half_size(finished))
+        assert max(apart.max(), below.max()) <= largest
+    plain = SceneSource(photographed, 7, "4k", ByteCache(), width=40)
+    assert not np.array_equal(whole_level(plain, 2), whole_level(source, 2))
+    assert ("redrawn from the photo" in source.note) == (detail == "photo") and "minute" in plain.note
+
+
+def test_one_cache_holds_both_ways(photographed: OurGAN) -> None:
+    cache = ByteCache()
+    drawn = SceneSource(photographed, 7, "1k", cache, width=40)
+    redrawn = SceneSource(photographed, 7, "1k", cache, width=40, scene="auto", detail="auto")
+    for tile in ((0, 0, 0), (2, 0, 0)):
+        assert not np.array_equal(drawn.pixels(tile), redrawn.pixels(tile))
+    with pytest.raises(OurganError, match="detail photo does not go with scene drawn"):
+        SceneSource(photographed, 7, "1k", cache, detail="photo")
+    with pytest.raises(OurganError, match="not at hand"):
+        SceneSource(toy_model(), 7, "1k", cache, scene="projected")
 
 
 @settings(max_examples=15, deadline=None)

@@ -26,6 +26,7 @@ from ourgan.explorer.state.export import (
 )
 from ourgan.explorer.state.scene import Scene, draw
 from ourgan.explorer.state.session import Session
+from ourgan.explorer.state.switches import Switches
 from ourgan.pipeline import OurGAN
 
 
@@ -80,6 +81,28 @@ def test_what_was_cancelled_goes_on_to_the_same_pixels(
     assert record["rows_from_an_earlier_run"] > 0
     expected = toy.synthesize(3, "4k", width=16, progress=False)
     assert (tifffile.imread(found.end[0], key=0) == expected).all()
+
+
+def test_a_rendering_is_made_as_the_switches_say(photographed: OurGAN, tmp_path: Path) -> None:
+    session = Session(photographed, out=tmp_path)
+    session.change(seed=2, width=40, edits=(Edit("mirror", (0, 0, 20, 90), scale=1),))
+    image, made = draw(photographed, session.scene), {}
+    for scene, detail in (("drawn", "network"), ("projected", "network"), ("projected", "photo")):
+        session.switches = Switches(scene, detail)
+        end = Watcher(session, "1k").end
+        assert end is not None and end[0] is not None, end
+        made[end[0].name] = tifffile.imread(end[0], key=0)
+        expected = photographed.synthesize(
+            2, "1k", width=40, image=image, scene=scene, detail=detail, progress=False
+        )
+        assert (made[end[0].name] == expected).all()
+        record = json.loads(end[0].with_suffix(".json").read_text())
+        assert (record["scene"], record["detail"]) == (scene, detail)
+    assert len(made) == 3  # beside one another
+    session.switches = Switches("projected", "photo", tmp_path / "none.jpg")
+    end = Watcher(session, "1k", "other").end
+    assert end is not None and "none.jpg" in str(end[1])
+    assert not list(tmp_path.glob("other*")) and not list(tmp_path.glob(".other*"))
 
 
 def test_a_rendering_that_fails_says_why(toy: OurGAN, tmp_path: Path) -> None:

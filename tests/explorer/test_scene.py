@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.explorer.state.edits import Edit, encode_picture
+from ourgan.explorer.state.favourites import FAVOURITES_FILE, Favourites
 from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, draw, interpolate
-from ourgan.explorer.state.session import FAVOURITES_FILE, Favourites
+from ourgan.explorer.state.switches import project
 from ourgan.pipeline import OurGAN
 
+PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
 seeds = st.integers(0, MAX_SEED)
 # Not built here: a check of shapes looks at a random element, which hypothesis does not want in a strategy.
 scenes = st.fixed_dictionaries(
@@ -117,6 +121,18 @@ def test_the_line_of_code_draws_the_scene(saved: Path, tmp_path: Path) -> None:
         assert len(line) < 1000
         assert torch.equal(run(line), draw(model, scene))
     assert ".sample(3, noise_scales=(1.0, 2.0, 0.0), width=96)" in plain.to_code("m")
+
+
+def test_the_line_of_code_redraws_the_scene(photographed: OurGAN, tmp_path: Path) -> None:
+    photographed.save_pretrained(tmp_path / "m")
+    model = OurGAN.from_pretrained(tmp_path / "m", device="cpu")
+    photo = tmp_path / "mine.jpg"
+    shutil.copy(PHOTO, photo)
+    plain = Scene(seed=3, width=40)
+    for scene, named in ((plain, None), (dataclasses.replace(plain, to_seed=9, fraction=0.5), str(photo))):
+        line = scene.to_code(str(tmp_path / "m"), projected=True, photo=named)
+        assert torch.equal(run(line), project(model, draw(model, scene), named))
+        assert not torch.equal(run(line), draw(model, scene))
 
 
 def test_a_plain_scene_is_that_of_its_seed(toy: OurGAN) -> None:

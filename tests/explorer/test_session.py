@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
+import dataclasses
 
 import pytest
 import torch
@@ -13,7 +11,8 @@ from torch import Tensor
 from ourgan._core.errors import OurganError
 from ourgan.explorer.state.edits import Edit, EditError
 from ourgan.explorer.state.scene import Scene, SceneError, draw
-from ourgan.explorer.state.session import FAVOURITES_FILE, MAX_FAVOURITES, MAX_UNDO, PAGE, Favourites, Session
+from ourgan.explorer.state.session import MAX_UNDO, PAGE, Session
+from ourgan.explorer.state.switches import Switches, project
 from ourgan.pipeline import OurGAN
 
 
@@ -46,6 +45,27 @@ def test_what_was_drawn_is_kept(toy: OurGAN, drawn: list[tuple[object, ...]]) ->
     assert len(drawn) == 4 and session.picture() is first
     assert torch.equal(edited, draw(toy, Scene(seed=1, edits=(
         Edit("mirror", (0, 0, 40, 40), scale=2), Edit("mirror", (40, 0, 40, 40), scale=1)))))  # fmt: skip
+
+
+def test_scenes_are_shown_as_the_switches_say(
+    photographed: OurGAN, drawn: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(photographed)
+    session.change(width=40, edits=(Edit("mirror", (0, 0, 20, 90), scale=1),))
+    scene, ours = session.scene, Switches("projected", "photo")
+    plain = session.picture()
+    session.switches = ours
+    assert not session.is_redrawn(photographed, scene)
+    redrawn = session.picture()
+    assert torch.equal(redrawn, project(photographed, plain)) and not torch.equal(redrawn, plain)
+    assert session.is_redrawn(photographed, scene) and session.picture() is redrawn
+    assert session.thumbnail(ours, scene) is redrawn and session.thumbnail(Switches(), scene) is plain
+    session.undo()  # the switches are no part of the scene, nor of its history
+    assert session.switches == ours
+    # Another edit is made to the scene as step 1 drew it.
+    session.show(dataclasses.replace(scene, edits=(*scene.edits, Edit("mirror", (0, 0, 9, 9), scale=1))))
+    assert torch.equal(session.picture(), project(photographed, draw(photographed, session.scene)))
+    assert len(drawn) == 3 + 3  # each pass once; the last line draws all of them again
 
 
 def test_undo_goes_back_step_by_step(toy: OurGAN) -> None:
@@ -134,44 +154,6 @@ def test_pages_of_the_gallery(toy: OurGAN) -> None:
     assert len({s.resample_seed for s in like + session.page("like this", 1, scale=2)}) == 2 * PAGE
     session.pick("like this", like[3])
     assert session.scene.width == 320 and session.scene.resample_seed == like[3].resample_seed
-    assert session.thumbnail(session.scene).shape == (3, 120, 160)
+    assert session.thumbnail(session.switches, session.scene).shape == (3, 120, 160)
     with pytest.raises(OurganError, match="gallery of 'moods'"):
         session.page("moods", 0)
-
-
-def test_favourites_lie_beside_the_weights(saved: Path) -> None:
-    session = Session(OurGAN.from_pretrained(saved, device="cpu"))
-    kept = Scene(7, 96, edits=(Edit("mirror", (0, 0, 9, 9)),))
-    assert session.favourites.toggle(kept) and session.favourites.toggle(Scene(8))
-    # Another explorer sees them, and what it keeps does not drop them.
-    other = Favourites(saved)
-    assert other.scenes() == [kept, Scene(8)]
-    assert not other.toggle(Scene(8))
-    assert session.page("favourites", 0) == [kept] and session.page("favourites", 1) == []
-    session.pick("favourites", kept)
-    assert session.scene == kept and session.favourites.note == ""
-    assert json.loads((saved / FAVOURITES_FILE).read_text())["scenes"][0]["seed"] == 7
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"scenes": 3}', '{"scenes": [{"sed": 1}]}', '{"scenes": [4]}'])
-def test_a_damaged_file_is_left_as_it_is(saved: Path, text: str) -> None:
-    (saved / FAVOURITES_FILE).write_text(text)
-    with pytest.raises(OurganError, match="damaged") as caught:
-        Favourites(saved).toggle(Scene(1))
-    assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
-    assert (saved / FAVOURITES_FILE).read_text() == text
-
-
-def test_where_nothing_can_be_written_they_stay_in_memory(saved: Path, toy: OurGAN) -> None:
-    favourites = Favourites(saved)
-    favourites.toggle(Scene(1))
-    shutil.rmtree(saved)
-    assert favourites.toggle(Scene(2))
-    assert "cannot be written" in favourites.note and favourites.scenes() == [Scene(2)]
-    nowhere = Session(toy).favourites
-    assert "lies in no directory" in nowhere.note
-    assert nowhere.toggle(Scene(3)) and nowhere.scenes() == [Scene(3)] and not nowhere.toggle(Scene(3))
-    for seed in range(MAX_FAVOURITES):
-        nowhere.toggle(Scene(seed))
-    with pytest.raises(OurganError, match="drop one first"):
-        nowhere.toggle(Scene(10_000))

@@ -5,18 +5,22 @@ Level 0 is the smallest picture; each level is twice as wide and high as the one
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import check_choice
-from ourgan.config import SIZES
+from ourgan.config import SIZES, steps_of
 from ourgan.explorer.state.background import ByteCache
+from ourgan.explorer.state.switches import project
 from ourgan.io.pixels import digest, to_uint8
 from ourgan.io.tiff import Pixels, Shape, half_size
 from ourgan.pipeline import OurGAN
+from ourgan.upscale.detail import Wish
 
 Tile = tuple[int, int, int]
 """(level, x, y): column and row count tiles, not pixels."""
@@ -25,7 +29,11 @@ SCENE_TILE = 256  # pixels
 # What is computed at once: four tiles of a level, which are one of the level above. A window of 512 pixels
 # takes less than twice the time of one of 256, because both need the same pixels of context around.
 BLOCK = 512
-NOTE = "the first of a scene take up to a minute on two cores: how far the networks look is measured once"
+NOTES = {
+    "network": "the first of a scene take up to a minute on two cores: how far the networks look is measured "
+    "once",
+    "photo": "the first of a scene take some seconds: it is redrawn from the photo once",
+}
 CACHE_BYTES = 192 * 2**20  # of pixels: half of a 16K picture of the shipped model
 
 
@@ -102,9 +110,12 @@ class SceneSource(TileSource):
         cache: of blocks.
         width: of the scene in pixels of step 1; the photo's own when None.
         image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
+        scene: "drawn" by step 1, "projected", or "auto", see `OurGAN.synthesize`.
+        detail: by the "network", of the "photo", or "auto".
+        photo: file of the model's photo.
 
     Raises:
-        OurganError: for an unknown size.
+        OurganError: for an unknown size, and for a scene and a detail that cannot be had at it.
     """
 
     def __init__(
@@ -116,15 +127,20 @@ class SceneSource(TileSource):
         *,
         width: int | None = None,
         image: Float[Tensor, "3 h w"] | None = None,
+        scene: str = "drawn",
+        detail: str = "network",
+        photo: str | os.PathLike[str] | None = None,
     ) -> None:
         check_choice("size", size, SIZES)
         super().__init__(cache)
-        self.tile, self.note = SCENE_TILE, NOTE
         self._model, self._seed, self._width, self._image = model, seed, width, image
         height, own = model.generator.sizes[-1]
         base = (height, width or own) if image is None else (image.shape[1], image.shape[2])
         self.shapes = [(base[0] << level, base[1] << level) for level in range(2 * SIZES[size] + 1)]
-        self._scene = (seed, width, None if image is None else digest(image))
+        look = model.look(Wish(scene, detail, photo), base, steps_of(size))
+        self.tile, self.note = SCENE_TILE, NOTES[look.detail]
+        self._way: dict[str, Any] = {"scene": look.scene, "detail": look.detail, "photo": photo}
+        self._scene = (seed, width, None if image is None else digest(image), look.scene, look.detail)
 
     def _block(self, tile: Tile) -> Tile:
         """Return (how many steps of x4, column, row)."""
@@ -141,15 +157,19 @@ class SceneSource(TileSource):
         steps, x, y = block
         height, width = self.shapes[2 * steps]
         if steps == 0:
-            if self._image is not None:
-                return to_uint8(self._image)
-            return to_uint8(self._model.sample(self._seed, width=self._width))
+            drawn = self._image
+            if drawn is None:
+                drawn = self._model.sample(self._seed, width=self._width)
+            projected = self._way["scene"] == "projected"
+            return to_uint8(project(self._model, drawn, self._way["photo"]) if projected else drawn)
         box = (0, 0, width, height)
         if steps > 1:
             left, top = BLOCK * x, BLOCK * y
             box = (left, top, min(BLOCK, width - left), min(BLOCK, height - top))
         size = next(name for name, count in SIZES.items() if count == steps)
-        return to_uint8(self._model.crop(self._seed, size, box, width=self._width, image=self._image))
+        return to_uint8(
+            self._model.crop(self._seed, size, box, width=self._width, image=self._image, **self._way)
+        )
 
     def _cut(self, tile: Tile, block: Pixels) -> Pixels:
         level, x, y = tile

@@ -48,9 +48,12 @@ class DeepZoom(anywidget.AnyWidget):
         size: "1k", "4k" or "16k".
         width: of the scene in pixels of step 1; the photo's own when None.
         image: a picture in [0, 1] to be upscaled in place of the scene that the seed draws.
+        scene: "drawn" by step 1, "projected", or "auto", see `OurGAN.synthesize`.
+        detail: by the "network", of the "photo", or "auto".
+        photo: file of the model's photo.
 
     Raises:
-        OurganError: for an unknown size or an unreadable file.
+        OurganError: for an unknown size, an unreadable file, a scene and a detail that cannot be had.
 
     Attributes:
         error: why tiles are missing, in one line; "" if none are.
@@ -76,6 +79,7 @@ class DeepZoom(anywidget.AnyWidget):
         size: str = "16k",
         width: int | None = None,
         image: Float[Tensor, "3 h w"] | None = None,
+        **way: Any,
     ) -> None:
         self._model, self._cache = model, ByteCache(CACHE_BYTES)
         self._worker: TileWorker | None = None
@@ -83,7 +87,7 @@ class DeepZoom(anywidget.AnyWidget):
         self.add_class("ourgan-deepzoom-widget")
         self.on_msg(self._on_message)
         if model is not None:
-            self.show(seed, size, width=width, image=image)
+            self.show(seed, size, width=width, image=image, **way)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> DeepZoom:
@@ -99,11 +103,17 @@ class DeepZoom(anywidget.AnyWidget):
         *,
         width: int | None = None,
         image: Float[Tensor, "3 h w"] | None = None,
+        scene: str = "drawn",
+        detail: str = "network",
+        photo: str | os.PathLike[str] | None = None,
     ) -> None:
         """Show another scene of the model, at the same place if it is as large; see `DeepZoom`."""
         if self._model is None:
             raise OurganError("this view has no model; make it with DeepZoom(model)")
-        source = SceneSource(self._model, seed, size, self._cache, width=width, image=image)
+        source = SceneSource(
+            self._model, seed, size, self._cache,
+            width=width, image=image, scene=scene, detail=detail, photo=photo,
+        )  # fmt: skip
         self._open(source, f"scene {seed}")
 
     def show_file(self, path: str | os.PathLike[str]) -> None:

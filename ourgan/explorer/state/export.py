@@ -81,10 +81,10 @@ class Render:
     """One rendering in a thread of its own, which `start` begins.
 
     Args:
-        session: whose scene, as it is now, is rendered by the model shown now.
+        session: whose scene, as it is now, is rendered by the model and with the switches of now.
         size: "1k", "4k" or "16k".
-        name: of the file, in the session's directory; a digest of the pixels is added, so that the same scene
-            goes on where it was cancelled and another never takes its place.
+        name: of the file, in the session's directory; a digest of the scene's pixels and the switches are
+            added, so that the same picture goes on where it was cancelled and another never takes its place.
         dispatch: runs the reports; see `ourgan.explorer.state.background.dispatch_to_loop`.
         progress: `progress(rows, of)`, now and then.
         ended: `ended(path, None)`, or `ended(None, error)`; Cancelled when it was cancelled.
@@ -103,7 +103,7 @@ class Render:
         ended: Callable[[Path | None, Exception | None], None],
     ) -> None:
         self._model, self._scene, self._size = session.model, session.scene, size
-        self._draw, self._name = session.draw, safe_name(name)
+        self._draw, self._name, self._switches = session.draw, safe_name(name), session.switches
         self._directory = session.directory()
         self._dispatch, self._progress, self._ended = dispatch, progress, ended
         self._stop = threading.Event()
@@ -137,12 +137,14 @@ class Render:
 
     def _render(self) -> Path:
         image = self._draw(self._model, self._scene)
-        path = self._directory / f"{self._name}-{short_digest(image)}-{self._size}.tif"
+        drawn = self._switches.scene == "drawn"
+        way = "" if drawn else f"-{self._switches.scene}-{self._switches.detail}"
+        path = self._directory / f"{self._name}-{short_digest(image)}-{self._size}{way}.tif"
         if path.with_suffix(".json").exists():  # written last: where it is, all is there
             raise OurganError(f"{path}: this scene is there already, at this size")
         self._model.synthesize(
             self._scene.seed, self._size, path, width=self._scene.width, image=image,
-            resume=True, progress=False, watch=self._watch,
+            resume=True, progress=False, watch=self._watch, **self._switches.options(),
         )  # fmt: skip
         return path
 

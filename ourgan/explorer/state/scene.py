@@ -101,24 +101,35 @@ class Scene:
         )
         return dataclasses.replace(from_dict(cls, _rename(table, _EARLIER_SCENE), "scene"), edits=edits)
 
-    def to_code(self, model: str, file: str = "scene.json") -> str:
+    def to_code(
+        self, model: str, file: str = "scene.json", *, projected: bool = False, photo: str | None = None
+    ) -> str:
         """Return one line of Python that draws the scene.
 
         Args:
             model: directory or Hub repository that the line loads.
             file: where the scene's JSON lies; the line reads it if it would be too long otherwise.
+            projected: the line also redraws the scene from the model's photo.
+            photo: the photo's file; None: where the model finds it.
         """
-        loaded = f"OurGAN.from_pretrained({model!r})"
+        loaded, before, names = f"OurGAN.from_pretrained({model!r})", "from ourgan import OurGAN; ", []
+        setup = f"model = {loaded}; " if projected else ""
+        loaded = "model" if projected else loaded
         arguments = {"seed", "width", "noise_scales"}  # of `OurGAN.sample`
         changed = _without_defaults(self).keys()
         if changed <= arguments:
             options = "".join(f", {key}={getattr(self, key)!r}" for key in sorted(changed - {"seed"}))
-            return f"from ourgan import OurGAN; {loaded}.sample({self.seed}{options})"
-        text = repr(self.to_json())
-        imports = "from ourgan import OurGAN; from ourgan.explorer import Scene, draw; "
-        if len(text) > MAX_CODE:
-            imports, text = f"from pathlib import Path; {imports}", f"Path({file!r}).read_text()"
-        return f"{imports}draw({loaded}, Scene.from_json({text}))"
+            drawn = f"{loaded}.sample({self.seed}{options})"
+        else:
+            text, names = repr(self.to_json()), ["Scene", "draw"]
+            if len(text) > MAX_CODE:
+                before, text = f"from pathlib import Path; {before}", f"Path({file!r}).read_text()"
+            drawn = f"draw({loaded}, Scene.from_json({text}))"
+        if projected:
+            names, option = [*names, "project"], "" if photo is None else f", {photo!r}"
+            drawn = f"project(model, {drawn}{option})"
+        before += f"from ourgan.explorer import {', '.join(names)}; " if names else ""
+        return f"{before}{setup}{drawn}"
 
     def noise(self, device: torch.device | str = "cpu") -> Noise:
         """Return the scene's standard normal noise.

@@ -1,19 +1,18 @@
-"""What one explorer knows: its models, the scene shown, how it came to be, and the favourites."""
+"""What one explorer knows: its models, the scene shown and how, how it came to be, and the favourites."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.explorer.state.background import ByteCache
 from ourgan.explorer.state.edits import Edit
+from ourgan.explorer.state.favourites import Favourites
 from ourgan.explorer.state.scene import (
     MAX_SEED,
     Scene,
@@ -23,13 +22,12 @@ from ourgan.explorer.state.scene import (
     harmonise,
     interpolate,
 )
+from ourgan.explorer.state.switches import Switches, project
 from ourgan.pipeline import OurGAN
 
 MAX_UNDO = 50
 WIDTHS = (0.5, 4.0)  # of a scene, as multiples of the photo's
 PAGE = 12  # samples on a page of the gallery: of any width, 12 fill whole rows of 2, 3, 4 or 6
-FAVOURITES_FILE = "favourites.json"
-MAX_FAVOURITES = 500
 
 
 class Session:
@@ -39,6 +37,9 @@ class Session:
         model: the model shown first.
         other: its twin that has the vertical coordinate where the first has not, or the other way round.
         out: directory that everything is saved in.
+
+    Attributes:
+        switches: how scenes are shown and rendered; the paper's way until they are set.
 
     Raises:
         SceneError: for two models that do not differ in the coordinate, or not of one size.
@@ -50,7 +51,7 @@ class Session:
             raise SceneError("the other model must be of the same size and differ in the vertical coordinate")
         self.coordinate = _has_coordinate(model)
         self.out = out or Path("runs") / "explorer"
-        self.scene = Scene()
+        self.scene, self.switches = Scene(), Switches()
         self.cache = ByteCache()
         self.favourites = Favourites(model.directory)
         self._before: list[Scene] = []
@@ -85,11 +86,22 @@ class Session:
         return self.out
 
     def picture(self, scene: Scene | None = None) -> Float[Tensor, "3 h w"]:
-        """Return the picture of a scene, of the one shown when None, in [0, 1] by the model shown."""
-        return self.draw(self.model, scene or self.scene)
+        """Return the picture of a scene, of the one shown when None, in [0, 1], as it is shown now."""
+        return self.show_as(self.switches, self.model, scene or self.scene)
+
+    def show_as(self, switches: Switches, model: OurGAN, scene: Scene) -> Float[Tensor, "3 h w"]:
+        """Return a scene's picture in [0, 1] as drawn or redrawn, in any thread; seconds, unless cached."""
+        if switches.scene == "drawn":
+            return self.draw(model, scene)
+        key = (_has_coordinate(model), scene, switches.scene)
+        return self.cache.find_or_make(key, lambda: project(model, self.draw(model, scene), switches.photo))
+
+    def is_redrawn(self, model: OurGAN, scene: Scene) -> bool:
+        """Return whether a scene's projection is in the cache."""
+        return self.cache.find((_has_coordinate(model), scene, "projected")) is not None
 
     def draw(self, model: OurGAN, scene: Scene) -> Float[Tensor, "3 h w"]:
-        """Return a scene's picture in [0, 1] by one of the models, in any thread; seconds, unless cached.
+        """Return a scene in [0, 1] as step 1 draws it, in any thread; seconds, unless cached.
 
         All edits but the last are looked up, too, so that an edit costs one pass and not all.
         """
@@ -102,12 +114,13 @@ class Session:
 
         return self.cache.find_or_make((_has_coordinate(model), scene), make)
 
-    def thumbnail(self, scene: Scene) -> Float[Tensor, "3 h w"]:
+    def thumbnail(self, switches: Switches, scene: Scene) -> Float[Tensor, "3 h w"]:
         """Return the picture of a scene of the gallery: as wide as the photo, or a page would take minutes.
 
         One with edits keeps its width, because they may lie beyond the photo's.
         """
-        return self.picture(scene if scene.edits else dataclasses.replace(scene, width=None))
+        scene = scene if scene.edits else dataclasses.replace(scene, width=None)
+        return self.show_as(switches, self.model, scene)
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -193,55 +206,3 @@ class Session:
 
 def _has_coordinate(model: OurGAN) -> bool:
     return bool(getattr(model.generator.config, "coordinate_generator", False))
-
-
-class Favourites:
-    """The scenes of one model that a person keeps, oldest first, in a small JSON beside its weights.
-
-    Where that cannot be written, scenes are kept in memory, and `note` says so. The file is read again before
-    each change: other explorers may have it open, too.
-
-    Args:
-        directory: the model's; None for a model that lies in none.
-    """
-
-    def __init__(self, directory: Path | None) -> None:
-        self.path = None if directory is None else directory / FAVOURITES_FILE
-        self.note = (
-            "" if self.path else "This model lies in no directory: favourites last until you close it."
-        )
-        self._memory: list[Scene] = []
-
-    def scenes(self) -> list[Scene]:
-        """Return all of them; raise OurganError, one line, for a damaged file, which is left as it is."""
-        if self.path is None or not self.path.exists():
-            return list(self._memory)
-        try:
-            saved = json.loads(self.path.read_text(encoding="utf-8"))["scenes"]
-            return [Scene.from_json(json.dumps(scene)) for scene in saved]
-        except (OSError, ValueError, KeyError, TypeError, OurganError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise OurganError(f"{self.path}: damaged ({reason}); repair it or remove it") from None
-
-    def toggle(self, scene: Scene) -> bool:
-        """Keep the scene, or drop it if it is kept; return whether it is kept now."""
-        scenes = self.scenes()
-        if keep := scene not in scenes:
-            if len(scenes) >= MAX_FAVOURITES:
-                raise OurganError(f"{MAX_FAVOURITES} favourites are kept; drop one first")
-            scenes.append(scene)
-        else:
-            scenes.remove(scene)
-        self._save(scenes)
-        return keep
-
-    def _save(self, scenes: list[Scene]) -> None:
-        if self.path is not None:
-            try:
-                files.write_json(self.path, {"scenes": [json.loads(scene.to_json()) for scene in scenes]})
-                return
-            except OSError as error:
-                reason = error.strerror or str(error)
-                self.note = f"{self.path} cannot be written ({reason}): favourites last until you close this."
-                self.path = None
-        self._memory = scenes

@@ -95,7 +95,11 @@ class ExportPanel(Panel):
         """Show the scene as one line of code."""
         directory = self.session.model.directory
         file = self.session.out / f"{safe_name(self.name.value)}.json"
-        self.code.value = self.session.scene.to_code(str(directory or "MODEL"), str(file))
+        switches = self.session.switches
+        photo = None if switches.photo is None else str(switches.photo)
+        self.code.value = self.session.scene.to_code(
+            str(directory or "MODEL"), str(file), projected=switches.scene == "projected", photo=photo
+        )
 
     def close(self) -> None:
         """Stop the rendering; what is done of it stays on the disk."""

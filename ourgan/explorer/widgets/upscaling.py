@@ -23,7 +23,8 @@ from ourgan.io.pixels import encode_png
 
 ZOOM_HELP = (
     "From the whole scene down to single pixels of a picture that is never made as a whole: only what you "
-    "look at is computed. Coarse first, then sharp; the first sharp window takes about a minute on two cores."
+    "look at is computed. Coarse first, then sharp; the first sharp window takes about a minute on two cores "
+    "with detail from the network, a few seconds from the photo."
 )
 
 
@@ -46,8 +47,8 @@ class SeamPanel(Panel):
         self.number = with_class(widgets.HTML(), "seam-number")
         start = button("Measure", "measure", self._measure)
         intro = widgets.HTML(
-            f"A strip of {WIDTH} x {HEIGHT} pixels of the scene, enlarged by the network of step 2 in tiles "
-            "and in exact bands, in float32. The network is loaded the first time."
+            f"A strip of {WIDTH} x {HEIGHT} pixels of the scene as step 1 drew it, enlarged by the network "
+            "of step 2 in tiles and in exact bands, in float32. The network is loaded the first time."
         )
         self.fill(intro, row(self.tile, self.overlap), row(*self.corner, start), self.number, self.picture)
 
@@ -60,7 +61,7 @@ class SeamPanel(Panel):
 
     @report_errors
     def _measure(self) -> None:
-        session, lab, scene = self.session, self.lab, self.session.scene
+        session, lab, scene, model = self.session, self.lab, self.session.scene, self.session.model
         # The choices of overlap end with the tile: more would take far longer than two seconds.
         with self.context.quiet():
             self.overlap.max = min(self.tile.value, MAX_OVERLAP)
@@ -69,7 +70,7 @@ class SeamPanel(Panel):
         self.number.value = "<span role='status'>Measuring …</span>"
 
         def work() -> tuple[Seams, bytes, tuple[int, int]]:
-            seams = lab.measure(lab.strip(session.picture(scene), x, y), tile, overlap)
+            seams = lab.measure(lab.strip(session.draw(model, scene), x, y), tile, overlap)
             sheet = seams.sheet()
             return seams, encode_png(sheet), sheet.size
 
@@ -105,7 +106,7 @@ class ZoomPanel(Panel):
     @report_errors
     def _open(self) -> None:
         scene, session, size = self.session.scene, self.session, self.size.value
-        model = session.model
+        model, way = session.model, session.switches.options()
         self.say("Drawing the scene …")
 
         def show(image: Any) -> None:
@@ -113,7 +114,7 @@ class ZoomPanel(Panel):
             from ourgan.explorer.deep_zoom.viewer import DeepZoom
 
             self.close()
-            self.view = DeepZoom(model, seed=scene.seed, size=size, width=scene.width, image=image)
+            self.view = DeepZoom(model, scene.seed, size, scene.width, image, **way)
             self.frame.children = (self.view,)
             self.say("")
 

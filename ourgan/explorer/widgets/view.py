@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from ourgan.explorer.state.scene import MAX_SEED, Scene
 from ourgan.explorer.state.session import Session
+from ourgan.explorer.state.switches import Switches
 from ourgan.explorer.widgets.base import (
     ExplorerContext,
     Panel,
@@ -42,7 +43,7 @@ class View(Panel):
         self.undo = button("Undo", "undo", self._undo)
         self.keep = button("☆ Keep", "favourite", self._keep, "Keep this scene among the favourites")
         self.fill(row(self.seed, another, self.undo, self.keep), self.picture, self.busy)
-        self._shown: tuple[bool, Scene] | None = None
+        self._shown: tuple[bool, Scene, Switches] | None = None
 
     @report_errors
     def _set_seed(self, seed: int) -> None:
@@ -70,32 +71,44 @@ class View(Panel):
 
     def sync(self) -> None:
         """Draw the scene, if another one is shown."""
-        session, model, scene = self.session, self.session.model, self.session.scene
+        session, scene = self.session, self.session.scene
         self.seed.value = scene.seed
-        if self._shown == (session.coordinate, scene):
+        now = (session.coordinate, scene, session.switches)
+        if self._shown == now:
             return
-        self._shown = (session.coordinate, scene)
-        size = (session.width, session.height)
-        self.busy.value = f"<span role='status'>Drawing {size[0]} x {size[1]} pixels …</span>"
+        self._shown = now
+        self.context.worker.drop("redrawn")
+        redrawn = session.switches.scene == "projected" and session.is_redrawn(session.model, scene)
+        self._show_as(session.switches if redrawn else Switches())
+
+    def _show_as(self, switches: Switches) -> None:
+        """Draw the scene, and then redraw it if it is shown that way: one sees something after a second."""
+        session, model, scene, now = self.session, self.session.model, self.session.scene, self._shown
+        size, redrawn = (session.width, session.height), switches.scene == "projected"
+        doing = "Redrawing from the photo" if redrawn else "Drawing"
+        self.busy.value = f"<span role='status'>{doing}, {size[0]} x {size[1]} pixels …</span>"
 
         def work() -> bytes:
-            return encode_png(session.draw(model, scene))
+            return encode_png(session.show_as(switches, model, scene))
 
         def show(data: bytes) -> None:
             # As large as fits twice the photo's own width; a panorama one to one.
             zoom = max(1.0, 2 * session.own_width / max(size[0], session.own_width))
-            self.picture.show(data, size, describe(scene, size), zoom=zoom)
-            if self._shown == (session.coordinate, scene):
-                self.busy.value = ""
+            self.picture.show(data, size, describe(scene, size, redrawn), zoom=zoom)
+            if self._shown != now:
+                return
+            self.busy.value = ""
+            if switches.scene != session.switches.scene:
+                self._show_as(session.switches)
 
         def fail(error: Exception) -> None:
             self.busy.value, self._shown = "", None
             self.fail(error)
 
-        self.context.worker.submit("scene", work, show, fail)
+        self.context.worker.submit("redrawn" if redrawn else "scene", work, show, fail)
 
 
-def describe(scene: Scene, size: tuple[int, int]) -> str:
+def describe(scene: Scene, size: tuple[int, int], redrawn: bool = False) -> str:
     """Return one sentence about a scene of `size` = (width, height), for screen readers and tests."""
     text = f"Scene of seed {scene.seed}"
     if scene.to_seed is not None:
@@ -104,11 +117,11 @@ def describe(scene: Scene, size: tuple[int, int]) -> str:
         text += f", fresh noise {scene.resample_seed} from scale {scene.resample_from}"
     if scene.edits:
         text += f", {len(scene.edits)} edits"
-    return f"{text}, {size[0]} x {size[1]} pixels"
+    return f"{text}, {size[0]} x {size[1]} pixels" + (", redrawn from the photo" if redrawn else "")
 
 
 class Gallery(Panel):
-    """Pages of samples; their pictures appear one after the other."""
+    """Pages of samples; their pictures appear one after the other, first as drawn, then redrawn."""
 
     def __init__(self, context: ExplorerContext) -> None:
         super().__init__(context)
@@ -163,7 +176,8 @@ class Gallery(Panel):
         self.page.value = f"page {self.number + 1}"
         self.sheet.label = f"Samples: {self.which.value}, page {self.number + 1}"
         items = [self._item(scene, scene in kept) for scene in scenes]
-        request = (self.session.coordinate, tuple(scenes))
+        switches = self.session.switches
+        request = (self.session.coordinate, switches, tuple(scenes))
         if request == self._requested:
             self.sheet.items = items
             return
@@ -171,8 +185,15 @@ class Gallery(Panel):
         self.sheet.clear(items)
         if not scenes:
             self.say("No scene is kept yet: ☆ Keep does that.")
-        works = [functools.partial(_encode_thumbnail, self.session, scene) for scene in scenes]
-        self.context.worker.submit_each("gallery", works, self.sheet.fill, self._failed)
+        ways = [Switches()] if switches.scene == "drawn" else [Switches(), switches]
+        works = [
+            functools.partial(_encode_thumbnail, self.session, way, scene) for way in ways for scene in scenes
+        ]
+
+        def fill(index: int, picture: bytes) -> None:
+            self.sheet.fill(index % len(scenes), picture)
+
+        self.context.worker.submit_each("gallery", works, fill, self._failed)
 
     def _failed(self, error: Exception) -> None:
         self._requested = None
@@ -185,7 +206,7 @@ class Gallery(Panel):
         return {"caption": caption, "alt": f"Sample, {caption}", "chosen": shown, "kept": kept}
 
 
-def _encode_thumbnail(session: Session, scene: Scene) -> bytes:
+def _encode_thumbnail(session: Session, switches: Switches, scene: Scene) -> bytes:
     buffer = io.BytesIO()
-    preview(session.thumbnail(scene), THUMBNAIL).save(buffer, format="jpeg", quality=85)
+    preview(session.thumbnail(switches, scene), THUMBNAIL).save(buffer, format="jpeg", quality=85)
     return buffer.getvalue()
