@@ -32,7 +32,7 @@ def running(command: Sequence[str], address: str, directory: Path) -> Iterator[N
         "OMP_NUM_THREADS": "1",
         "OURGAN_WEIGHTS": "package",
         "OURGAN_PROFILE": "smoke",
-        "PYTHONPATH": str(Path(__file__).parents[1] / "explorer"),  # toy.py
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "explorer")]),  # ours, and toy.py
         "JUPYTER_CONFIG_DIR": str(directory / "config"),
         "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
         "XDG_CACHE_HOME": str(directory / "cache"),

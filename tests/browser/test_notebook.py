@@ -27,6 +27,7 @@ from ourgan.pipeline import OurGAN
 
 NOTEBOOK = servers.ROOT / "notebooks" / "07_explorer.ipynb"
 EXPLORER = "from ourgan.explorer import Explorer"
+DRAWN = "As drawn by step 1"
 MODEL = servers.ROOT / "data" / "models" / "picos-de-europa"
 
 
@@ -53,6 +54,8 @@ def opened(browser: Browser, lab: str, lab_directory: Path) -> Iterator[Page]:
     expect(page.locator(".jp-InputPrompt").filter(has_text="[*]")).to_have_count(0, timeout=PATIENCE)
     idle(page)
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
+    switch(scrolled_to(page), "scene", DRAWN)
+    expect(page.locator(".ourgan-taken")).to_contain_text("as you chose", timeout=PATIENCE)
     yield page
     page.close()
     assert not errors
@@ -75,6 +78,13 @@ def scene(explorer: Locator, described: str) -> NDArray[np.uint8]:
     image = explorer.locator(f".ourgan-picture img[alt*='{described}']")
     image.wait_for(timeout=PATIENCE)
     return picture_of(image)
+
+
+def switch(explorer: Locator, which: str, name: str) -> Locator:
+    """Press a button of a switch below the scene, once it is there; return it."""
+    button = explorer.locator(f".ourgan-{which}-switch").get_by_role("button", name=name)
+    button.click()
+    return button
 
 
 def set_seed(explorer: Locator, seed: int) -> None:
@@ -149,6 +159,37 @@ def test_another_seed_is_another_picture(explorer: Locator, model: OurGAN) -> No
     assert np.abs(first.astype(int) - second).mean() > 10
 
 
+def test_it_begins_with_the_photos_pixels_and_switches_by_the_keyboard(
+    explorer: Locator, keep: Callable[[str], Path]
+) -> None:
+    set_seed(explorer, 7)
+    drawn = scene(explorer, "Scene of seed 7, 256 x 192")
+    line = explorer.locator(".ourgan-taken")
+    expect(line).to_contain_text("the paper's way")
+    switch(explorer, "detail", "photo")
+    redrawn = scene(explorer, "Scene of seed 7, 256 x 192 pixels, redrawn from the photo")
+    assert redrawn.shape == drawn.shape and 2 < np.abs(redrawn.astype(int) - drawn).mean() < 40
+    expect(line).to_contain_text("redrawn from picos-de-europa.jpg, detail from the photo, too")
+    expect(line).to_contain_text("CC BY 4.0")  # whose pixels they are
+    panel(explorer, "Gallery")
+    explorer.page.screenshot(path=keep("explorer_redrawn.png"))
+    panel(explorer, "Deep zoom")
+    explorer.locator(".ourgan-zoom-size select").select_option("4k")
+    explorer.locator(".ourgan-zoom-open").click()
+    zoom = explorer.locator(".ourgan-deepzoom")
+    expect(zoom.locator(".ourgan-deepzoom-place")).to_contain_text("of 4,096 × 3,072", timeout=PATIENCE)
+    zoom.get_by_role("button", name="One pixel of the picture").click()
+    settled(zoom)
+    explorer.page.screenshot(path=keep("zoom_redrawn.png"))
+    button = explorer.locator(".ourgan-scene-switch").get_by_role("button", name=DRAWN)
+    button.focus()
+    explorer.page.keyboard.press("Enter")
+    expect(line).to_contain_text("the paper's way", timeout=PATIENCE)
+    image = explorer.locator(".ourgan-picture img[alt='Scene of seed 7, 256 x 192 pixels']")
+    image.wait_for(timeout=PATIENCE)
+    assert np.array_equal(picture_of(image), drawn)
+
+
 def test_a_wider_scene(explorer: Locator, model: OurGAN) -> None:
     set_seed(explorer, 7)
     set_width(explorer, "ArrowRight", 4)
@@ -216,7 +257,7 @@ def test_nothing_listens_beyond_loopback_and_nothing_answers_without_the_token(
 def test_in_voila(browser: Browser, tmp_path: Path, model: OurGAN, keep: Callable[[str], Path]) -> None:
     """The explorer alone, as one would serve it."""
     page = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
-    drawn = f"Explorer({str(MODEL)!r}, seed=7, out={str(tmp_path / 'out')!r})"
+    drawn = f"Explorer({str(MODEL)!r}, seed=7, scene='drawn', out={str(tmp_path / 'out')!r})"
     page.cells = [nbformat.v4.new_code_cell(f"from ourgan.explorer import Explorer\n{drawn}")]
     nbformat.write(page, tmp_path / "explorer.ipynb")
     with servers.voila(tmp_path, tmp_path / "explorer.ipynb") as address:

@@ -121,8 +121,12 @@ def test_the_scene_follows_what_a_person_does(person: Person, toy: OurGAN, twin:
 
 
 def test_a_person_switches_between_drawn_and_redrawn(
-    open_explorer: Callable[..., Person], photographed: OurGAN, toy: OurGAN, tmp_path: Path
+    open_explorer: Callable[..., Person],
+    photographed: OurGAN,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ourgan.explorer.state.session.PAGE", 1)
     person = open_explorer(photographed, seed=3)
     scene, detail, line = (person.find(name) for name in ("scene-switch", "detail-switch", "taken"))
     assert (scene.value, detail.value) == ("projected", "photo") and "has its photo" in line.value

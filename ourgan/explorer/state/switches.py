@@ -13,6 +13,7 @@ from ourgan.config import steps_of
 from ourgan.pipeline import OurGAN
 from ourgan.upscale.detail import Wish
 
+PAPER = "Scene as drawn by step 1, detail from the network: the paper's way"
 Photo = str | os.PathLike[str] | None
 
 
@@ -54,9 +55,8 @@ def decide(model: OurGAN, scene: str = "auto", detail: str = "auto", photo: Phot
     look = model.look(wish, model.generator.sizes[-1], steps_of("1k"))
     asked = "auto" not in (scene, detail)
     if look.patches is None:
-        what = "Scene as drawn by step 1, detail from the network: the paper's way"
-        why = f"{what}, as you chose" if asked else f"{what}. {look.why}" if look.why else what
-        return Switches(look.scene, look.detail, photo, f"{why}.")
+        why = ", as you chose" if asked else f". {look.why[:1].upper()}{look.why[1:]}" if look.why else ""
+        return Switches(look.scene, look.detail, photo, f"{PAPER}{why}.")
     name = look.patches.photo.path.name
     detail = "from the photo, too" if look.detail == "photo" else "from the network"
     why = "as you chose" if asked else look.why or "the model has its photo"

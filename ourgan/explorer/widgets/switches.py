@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ourgan.explorer.state.switches import Photo, Switches, decide
-from ourgan.explorer.widgets.base import ExplorerContext, Panel, on_change, report_errors, row, with_class
+from ourgan.explorer.state.switches import PAPER, Photo, Switches, decide
+from ourgan.explorer.widgets.base import ExplorerContext, Panel, on_change, report_errors, with_class
 
 SCENES = {"As drawn by step 1 (the paper)": "drawn", "Redrawn from the photo": "projected"}
 DETAILS = {"network (the paper)": "network", "photo": "photo"}
@@ -34,13 +34,15 @@ class SwitchPanel(Panel):
         on_change(self.scene, self._set_scene)
         on_change(self.detail, self._set_detail)
         self.line = with_class(widgets.HTML(), "taken")
-        self.fill(row(self.scene), row(self.detail), self.line)
+        self.fill(self.scene, self.detail, self.line)
 
     def _switch(self, text: str, name: str, options: dict[str, str], tips: list[str]) -> Any:
-        made = widgets.ToggleButtons(options=list(options.items()), description=text, tooltips=tips)
+        made = widgets.ToggleButtons(
+            options=list(options.items()), value=None, description=text, tooltips=tips
+        )
         made.style.button_width = "auto"
         made.style.description_width = "50px"
-        return with_class(made, name)
+        return with_class(made, "switch", name)
 
     def begin(self, scene: str, detail: str, photo: Photo) -> None:
         """Set the switches as `decide` says, for the model shown; until then scenes are as drawn."""
@@ -69,11 +71,14 @@ class SwitchPanel(Panel):
 
     def _refused(self, error: Exception) -> None:
         self.fail(error)
+        if not self.session.switches.line:
+            self.session.switches = Switches(photo=self._photo, line=f"{PAPER}.")
         with self.context.quiet():
             self.sync()  # the buttons go back
 
     def sync(self) -> None:
-        """Show the switches as they are set."""
+        """Show the switches; none is pressed until it is known whether the photo is at hand."""
         switches = self.session.switches
-        self.scene.value, self.detail.value = switches.scene, switches.detail
+        if switches.line:
+            self.scene.value, self.detail.value = switches.scene, switches.detail
         self.line.value = f"<span role='status'>{html.escape(switches.line)}</span>"
