@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from toy import SMALL, toy_model
 
 from ourgan._core.files import sha256
@@ -26,10 +27,13 @@ def toy() -> OurGAN:
 
 
 @pytest.fixture(scope="session")
-def photographed() -> OurGAN:
-    """The toy as a model of a shipped photo, which is found by its checksum."""
-    metadata = ModelMetadata(photo=PHOTO.name, photo_sha256=sha256(PHOTO), credit="A. Person, CC BY 4.0")
-    return dataclasses.replace(toy_model(), metadata=metadata)
+def photographed(tmp_path_factory: pytest.TempPathFactory) -> OurGAN:
+    """A toy of 64 x 48 pixels in a directory with its photo, which is large enough for 4K of that."""
+    photo = tmp_path_factory.mktemp("photographed") / "photo.jpg"
+    with Image.open(PHOTO) as picture:
+        picture.resize((1024, 768)).save(photo, quality=95)
+    metadata = ModelMetadata(photo="mine.jpg", photo_sha256=sha256(photo), credit="A. Person, CC BY 4.0")
+    return dataclasses.replace(toy_model(64), metadata=metadata, directory=photo.parent)
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def test_a_person_switches_between_drawn_and_redrawn(
     assert (scene.value, detail.value) == ("projected", "photo") and "has its photo" in line.value
     redrawn, plain = project(photographed, draw(photographed, Scene(3))), draw(photographed, Scene(3))
     assert torch.equal(person.picture(), redrawn)
-    assert person.find("picture").alt == "Scene of seed 3, 160 x 120 pixels, redrawn from the photo"
+    assert person.find("picture").alt == "Scene of seed 3, 64 x 48 pixels, redrawn from the photo"
     assert "project(model, model.sample(3))" in person.find("code").value
     person.set("detail-switch", "network")
     assert scene.value == "projected" and torch.equal(person.picture(), redrawn)
@@ -147,7 +147,7 @@ def test_a_person_switches_between_drawn_and_redrawn(
     person.set("width", 0.5)
     person.press("save-png")
     with Image.open(tmp_path / "out" / "scene.png") as saved:
-        expected = project(photographed, draw(photographed, Scene(3, 80)))
+        expected = project(photographed, draw(photographed, Scene(3, 32)))
         assert (np.asarray(saved) == to_uint8(expected)).all()
     person.set("size", "1k")
     person.press("render")

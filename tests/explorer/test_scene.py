@@ -22,7 +22,6 @@ from ourgan.explorer.state.scene import MAX_SEED, Scene, SceneError, draw, inter
 from ourgan.explorer.state.switches import project
 from ourgan.pipeline import OurGAN
 
-PHOTO = Path(__file__).parents[2] / "data" / "photos" / "picos-de-europa.jpg"
 seeds = st.integers(0, MAX_SEED)
 # Not built here: a check of shapes looks at a random element, which hypothesis does not want in a strategy.
 scenes = st.fixed_dictionaries(
@@ -126,8 +125,9 @@ def test_the_line_of_code_draws_the_scene(saved: Path, tmp_path: Path) -> None:
 def test_the_line_of_code_redraws_the_scene(photographed: OurGAN, tmp_path: Path) -> None:
     photographed.save_pretrained(tmp_path / "m")
     model = OurGAN.from_pretrained(tmp_path / "m", device="cpu")
-    photo = tmp_path / "mine.jpg"
-    shutil.copy(PHOTO, photo)
+    assert photographed.directory is not None
+    photo = photographed.directory / "photo.jpg"
+    shutil.copy(photo, tmp_path / "m")
     plain = Scene(seed=3, width=40)
     for scene, named in ((plain, None), (dataclasses.replace(plain, to_seed=9, fraction=0.5), str(photo))):
         line = scene.to_code(str(tmp_path / "m"), projected=True, photo=named)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from ourgan.config import HPVAEGANConfig, SuperResolutionConfig
@@ -16,10 +18,10 @@ SMALL = HPVAEGANConfig(
 )  # fmt: skip
 
 
-def toy_model() -> OurGAN:
+def toy_model(width: int = 160) -> OurGAN:
     """Untrained: 160 pixels wide in step 1, 10,240 at 16K; a seed's noise shows, so that scenes differ."""
     torch.manual_seed(0)
-    generator = HPVAEGAN(SMALL, 0.75)
+    generator = HPVAEGAN(dataclasses.replace(SMALL, width=width), 0.75)
     for _ in generator.sizes[1:]:
         generator.grow()
     generator.noise_amplitudes = [1.0, 0.5, 0.5]
