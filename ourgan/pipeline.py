@@ -225,7 +225,7 @@ class OurGAN:
         scene: str = "drawn",
         detail: str = "network",
         photo: str | os.PathLike[str] | None = None,
-    ) -> Float[Tensor, "3 h w"]:
+    ) -> Float[Tensor, "3 _ _"]:
         """Return pixels of the picture that `synthesize` makes, in [0, 1], without the rest of it.
 
         `box`: (x, y, w, h), pixels of the picture; `tolerance`: how much each step of the network may differ
