@@ -46,7 +46,7 @@ def load(name: str = DEFAULT, *, path: str | os.PathLike[str] | None = None) -> 
 
     Args:
         name: an entry of `registry.toml`.
-        path: a .safetensors or .pth file to use instead of the released one.
+        path: a .safetensors, .pth, .pt or .ckpt file to use instead of the released one.
 
     Raises:
         WeightsError: no source has the file, or it differs from its checksum, contains anything but
@@ -63,7 +63,7 @@ def network(
 
     Args:
         name: an entry of `registry.toml` that has an architecture.
-        path: a .safetensors or .pth file to use instead of the released one.
+        path: a .safetensors, .pth, .pt or .ckpt file to use instead of the released one.
         dtype: the type of the network's parameters.
 
     Raises:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ourgan.hub.client import first_line
-from ourgan.weights.names import find_backbone, rrdbnet_names, swinir_names
+from ourgan.weights.names import recognise
 from ourgan.weights.registry import Released, WeightsError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ logger = logging.getLogger("ourgan.weights")
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WRAPPERS = ("params_ema", "params", "state_dict")  # in this order: the running average comes out best
-RENAME = {"RRDBNet": rrdbnet_names, "SwinIR": swinir_names}
+PICKLES = (".pth", ".pt", ".ckpt")  # in any case
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ def build(entry: Released) -> RRDBNet | SwinIR:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors or .pth file by name.
+    """Return the tensors of a .safetensors file, or of a .pth, .pt or .ckpt, by name.
 
-    A .pth is a pickle, which could run code: `torch.load(weights_only=True)` has its own machine for
+    The latter are pickles, which could run code: `torch.load(weights_only=True)` has its own machine for
     the few operations that tensors and plain containers need, and what is left must be tensors.
 
     Raises:
         WeightsError: the file is damaged or contains anything but tensors.
     """
-    if path.suffix == ".pth":
-        return _read_pth(path)
+    if path.suffix.lower() in PICKLES:
+        return _read_pickle(path)
     with path.open("rb") as file:
         start = file.read(2)
     # A zip archive (torch.save) or a bare pickle under a wrong name: not opened.
@@ -102,10 +102,14 @@ def check(
             types, values that are not finite; the first three faults and the number of the others.
     """
     if entry.architecture:
-        state_dict = RENAME[entry.architecture](state_dict)
-        network = build(entry)
-        _same_backbone(state_dict, entry.architecture, network.scale, source)
-        faults = _faults(dict(network.named_parameters()), state_dict)  # neither network has buffers
+        parameters = dict(build(entry).named_parameters())  # neither network has buffers
+        state_dict, network = recognise(state_dict)
+        _, wanted = recognise(parameters)
+        if network is None or (wanted and network.differs(wanted)):
+            names = f"{len(state_dict)} names: {', '.join(state_dict)[:60]}"
+            held = network or f"no network that is known ({names})"
+            raise WeightsError(f"{source}: holds {held}, {wanted} is needed")
+        faults = _faults(parameters, state_dict)
     else:
         faults = (f"{name} holds values that are not finite" for name in _not_finite(state_dict))
     if problems := list(faults):
@@ -116,7 +120,7 @@ def check(
     return Weights(entry.name, state_dict, source, checksum, licence)
 
 
-def _read_pth(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what the checks below refuse
@@ -128,7 +132,7 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
                 f"{path}: holds more than tensors ({forbidden[1]}), which can run code; refused: "
                 "use a .safetensors copy of the weights"
             ) from error
-        raise WeightsError(f"{path}: is damaged, or no .pth file of tensors alone; fetch it again") from error
+        raise WeightsError(f"{path}: is damaged, or no file of tensors alone; fetch it again") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -142,17 +146,6 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
                 "save the network's state_dict alone"
             )
     return {name: value.detach() for name, value in content.items()}
-
-
-def _same_backbone(state: Mapping[str, Tensor], architecture: str, scale: int, source: str) -> None:
-    backbone = find_backbone(state)
-    if backbone is None:
-        return
-    name, own_scale = backbone
-    if name != architecture:
-        raise WeightsError(f"{source}: holds {name} parameters, {architecture} is needed")
-    if own_scale != scale:
-        raise WeightsError(f"{source}: upscales by {own_scale}, {scale} is needed")
 
 
 def _faults(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:

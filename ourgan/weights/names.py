@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -25,6 +25,11 @@ _OLD_TRUNK = re.compile(r"model\.1\.sub\.\d+\.(weight|bias)")
 _OLD_LAYER = re.compile(r"model\.(\d+)\.(weight|bias)")
 # SwinIR files carry these; the network computes them from the size of its input.
 _DERIVED = re.compile(r"(.+\.)?(attn_mask|relative_position_index)")
+# Files that lie beside those of RRDBNet and SwinIR, by a name that only they have.
+_OTHERS = {
+    "a compact network (SRVGGNetCompact)": re.compile(r"body\.\d+\.weight"),
+    "a discriminator": re.compile(r"conv\d+\.weight_orig|conv0_0\.weight|linear1\.weight"),
+}
 
 
 def rrdbnet_names(state: Mapping[str, Value]) -> dict[str, Value]:
@@ -58,21 +63,89 @@ def swinir_names(state: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in state.items() if not _DERIVED.fullmatch(name)}
 
 
-def find_backbone(state: Mapping[str, Tensor]) -> tuple[str, int] | None:
-    """Return the name and scale of the network that a state dict under the names above belongs to.
+class Network(NamedTuple):
+    """What names and shapes tell of a network; fields that they do not tell are empty.
 
-    The name is RRDBNet, SwinIR or that of another kind of SwinIR; None where it is none of them.
+    Attributes:
+        architecture: its name, or that of its family.
+        blocks: RRDBs, or attention layers in each residual group.
+        channels: of the trunk.
+        scale: of its output to its input.
+        colours: channels of a picture.
     """
+
+    architecture: str
+    blocks: tuple[int, ...] = ()
+    channels: int = 0
+    scale: int = 0
+    colours: int = 0
+
+    def __str__(self) -> str:
+        """Say it in words: RRDBNet (23 blocks, 64 channels, x4)."""
+        told = [
+            f"{'+'.join(map(str, self.blocks))} blocks" if self.blocks else "",
+            f"{self.channels} channels" if self.channels else "",
+            f"x{self.scale}" if self.scale else "",
+            "" if self.colours in (0, 3) else f"pictures of {self.colours} channels",
+        ]
+        told = [words for words in told if words]
+        return f"{self.architecture} ({', '.join(told)})" if told else self.architecture
+
+    def differs(self, other: Network) -> bool:
+        """Return whether a field that both tell is another one."""
+        return any(mine and theirs and mine != theirs for mine, theirs in zip(self, other, strict=True))
+
+
+def recognise(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Network | None]:
+    """Return a state dict under our names, and the network that it belongs to.
+
+    Names of any published version of RRDBNet and SwinIR are understood, also behind a prefix that all of
+    them share ("module.", "model.netG."). Where the network is none that is known, the names stay.
+    """
+    candidate = dict(state)
+    while candidate:
+        renamed = swinir_names(rrdbnet_names(candidate))
+        if network := _network(renamed):
+            return renamed, network
+        first, *others = {name.partition(".")[0] for name in candidate}
+        if others or first in candidate:
+            break
+        candidate = {name.partition(".")[2]: value for name, value in candidate.items()}
+    return dict(state), None
+
+
+def _network(state: Mapping[str, Tensor]) -> Network | None:
+    """Return what the names and shapes above tell."""
+    first, last = (_shape(state, name) for name in ("conv_first.weight", "conv_last.weight"))
+    channels = first[0] if first else 0
     if any(name.startswith("body.0.rdb1.") for name in state):
+        family = "RRDBNet of ESRGAN+" if any("conv1x1" in name for name in state) else "RRDBNet"
         # Real-ESRGAN's x2 and x1 networks fold the image into 4 or 16 times the channels first.
-        first = state.get("conv_first.weight")
-        folded = {12: 2, 48: 4}.get(first.shape[1], 1) if first is not None and first.dim() == 4 else 1
-        return "RRDBNet", 2 ** _upsamplers(state) // folded
+        folded = {12: 2, 48: 4}.get(first[1], 1) if first else 1
+        blocks: tuple[int, ...] = (_count(state, r"body\.(\d+)\."),)
+        return Network(family, blocks, channels, 2 ** _upsamplers(state) // folded, last[0] if last else 0)
     if any(name.startswith("layers.0.residual_group.") for name in state):
-        if scale := _shuffled(state):
-            return "SwinIR (pixel shuffle)", scale
-        return "SwinIR", 2 ** _upsamplers(state)
+        blocks = tuple(
+            _count(state, rf"layers\.{group}\.residual_group\.blocks\.(\d+)\.")
+            for group in range(_count(state, r"layers\.(\d+)\."))
+        )
+        shuffled, colours = _shuffled(state), first[1] if first else 0
+        family = "SwinIR (pixel shuffle)" if shuffled else "SwinIR"
+        return Network(family, blocks, channels, shuffled or 2 ** _upsamplers(state), colours)
+    for family, sign in _OTHERS.items():
+        if any(sign.fullmatch(name) for name in state):
+            return Network(family)
     return None
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    """Return the shape of a convolution, () where there is none of that name."""
+    shape = tuple(state[name].shape) if name in state else ()
+    return shape if len(shape) == 4 else ()
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    return 1 + max((int(match[1]) for name in state if (match := re.match(pattern, name))), default=-1)
 
 
 def _upsamplers(state: Mapping[str, Tensor]) -> int:
@@ -85,7 +158,7 @@ def _shuffled(state: Mapping[str, Tensor]) -> int:
     for name, value in state.items():
         if re.fullmatch(r"upsample\.\d\.weight", name) and value.dim() == 4:
             outputs, inputs = value.shape[:2]
-            # One shuffle straight to three channels has 3 r^2 outputs, each of several has r^2 inputs.
-            ratio = outputs / 3 if outputs % inputs else outputs / inputs
+            # Each of several has r^2 outputs an input, r being 2 or 3; one straight to three channels 3 r^2.
+            ratio = outputs / inputs if outputs / inputs in (4, 9) else outputs / 3
             scale = max(scale, 1) * round(ratio**0.5)
     return scale

@@ -76,7 +76,7 @@ def find(
 
 
 def from_file(entry: Released, path: str | os.PathLike[str]) -> Weights:
-    """Load a local .safetensors or .pth file for the network of `entry`; raise WeightsError if unfit."""
+    """Load a local file of weights for the network of `entry`; raise WeightsError if unfit."""
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights")

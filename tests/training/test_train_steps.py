@@ -187,9 +187,18 @@ def test_weights_that_do_not_fit_are_named(
     save_file(load_file_of_x2(), tmp_path / "x2.safetensors")
     cases = [
         (["--backbone", "swinir"], "swinir-m-x4-real: no package carries it"),
-        (["--backbone", "swinir", "--weights", str(tmp_path / "narrow.safetensors")], "SwinIR is needed"),
-        (["--weights", str(tmp_path / "narrow.safetensors")], "unfit for RRDBNet"),
-        (["--weights", str(tmp_path / "x2.safetensors")], "upscales by 2, 4 is needed"),
+        (
+            ["--backbone", "swinir", "--weights", str(tmp_path / "narrow.safetensors")],
+            "x4), SwinIR (6+6+6+6+6+6 blocks",
+        ),
+        (
+            ["--weights", str(tmp_path / "narrow.safetensors")],
+            "holds RRDBNet (1 blocks, 8 channels, x4), RRDBNet (23 blocks, 64 channels, x4) is needed",
+        ),
+        (
+            ["--weights", str(tmp_path / "x2.safetensors")],
+            "x2), RRDBNet (23 blocks, 64 channels, x4) is needed",
+        ),
         (["--weights", "swinir-m-x4-real"], "backbone esrgan needs RRDBNet"),
         (["--weights", "realesrgan"], "no released weights are called 'realesrgan'"),
         (["--weights", str(tmp_path / "absent.safetensors")], "no such file"),

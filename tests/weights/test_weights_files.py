@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from released import TINY, Hostile, tiny_entry, tiny_state
 from safetensors.torch import save, save_file
+from spandrel.architectures.Compact import Compact
 from spandrel.architectures.SwinIR import SwinIR as TheirSwinIR
 from torch import Tensor
 
@@ -92,7 +94,20 @@ def test_other_files_are_refused(tiny: dict[str, Tensor], entry: Released, tmp_p
         weights.load(path=tmp_path / "absent.safetensors")
 
 
-# .pth
+# .pth, .pt, .ckpt
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.PTH", "a.pt", "a.Ckpt"])
+def test_pickles_of_tensors_are_read_whatever_they_are_called(
+    name: str, tiny: dict[str, Tensor], entry: Released, tmp_path: Path
+) -> None:
+    torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in tiny.items()}, "epoch": 3}, tmp_path / name
+    )
+    assert weights.from_file(entry, tmp_path / name).state_dict.keys() == tiny.keys()
+    torch.save({"a": Hostile(tmp_path / "it ran")}, tmp_path / name)
+    with pytest.raises(WeightsError, match="can run code"):
+        weights.from_file(entry, tmp_path / name)
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before torch 1.6"])
@@ -180,6 +195,8 @@ def their_swinir(scale: int = 4, upsampler: str = "nearest+conv") -> dict[str, T
     return dict(network.state_dict())
 
 
+SMALL_RRDBNET = "RRDBNet (1 blocks, 4 channels, x4)"
+SMALL_SWINIR = "SwinIR (2 blocks, 8 channels, x4)"
 SWINIR = {"architecture": "SwinIR", "arguments": {"channels": 8, "depths": (2,), "heads": 2}}
 
 
@@ -194,28 +211,49 @@ def test_official_swinir_files_load(entry: Released, tmp_path: Path) -> None:
     }
 
 
+def tiny_but(**arguments: int) -> dict[str, Tensor]:
+    return dict(RRDBNet(**TINY | arguments).state_dict())
+
+
+def compact() -> dict[str, Tensor]:
+    return dict(Compact(num_feat=8, num_conv=2).state_dict())
+
+
+def u_net() -> dict[str, Tensor]:
+    return {"conv0.weight": torch.zeros(1), "conv1.weight_orig": torch.zeros(1)}
+
+
+def one_doubling() -> dict[str, Tensor]:
+    return {name: value for name, value in tiny_state().items() if "up2" not in name}
+
+
+SHUFFLE = "SwinIR (pixel shuffle) (2 blocks, 8 channels, x4)"
+
+
 @pytest.mark.filterwarnings("ignore:torch.meshgrid")
 @pytest.mark.parametrize(
-    ("state", "wanted", "complaint"),
+    ("state", "wanted", "found"),
     [
-        (their_swinir, {}, "holds SwinIR parameters, RRDBNet is needed"),
-        (tiny_state, SWINIR, "holds RRDBNet parameters, SwinIR is needed"),
-        (lambda: their_swinir(2), SWINIR, "upscales by 2, 4 is needed"),
-        (
-            lambda: their_swinir(4, "pixelshuffle"),
-            SWINIR,
-            r"holds SwinIR \(pixel shuffle\) parameters, SwinIR is needed",
-        ),
-        (lambda: {n: v for n, v in tiny_state().items() if "up2" not in n}, {}, "upscales by 2, 4 is needed"),
+        pytest.param(their_swinir, {}, SMALL_SWINIR, id="swinir"),
+        pytest.param(tiny_state, SWINIR, SMALL_RRDBNET, id="rrdbnet"),
+        pytest.param(lambda: their_swinir(2), SWINIR, SMALL_SWINIR.replace("x4", "x2"), id="swinir x2"),
+        pytest.param(lambda: their_swinir(4, "pixelshuffle"), SWINIR, SHUFFLE, id="pixel shuffle"),
+        pytest.param(lambda: their_swinir(4, "pixelshuffledirect"), SWINIR, SHUFFLE, id="light"),
+        pytest.param(one_doubling, {}, SMALL_RRDBNET.replace("x4", "x2"), id="rrdbnet x2"),
+        pytest.param(lambda: tiny_but(blocks=2), {}, SMALL_RRDBNET.replace("1 b", "2 b"), id="blocks"),
+        pytest.param(lambda: tiny_but(channels=6), {}, SMALL_RRDBNET.replace("4 c", "6 c"), id="channels"),
+        pytest.param(compact, {}, "a compact network (SRVGGNetCompact)", id="compact"),
+        pytest.param(u_net, {}, "a discriminator", id="discriminator"),
+        pytest.param(lambda: {"a.b": torch.ones(1)}, {}, "no network that is known (1 names: a.b)", id="no"),
     ],
-    ids=["swinir", "rrdbnet", "swinir x2", "pixel shuffle", "rrdbnet x2"],
 )
 def test_another_network_is_called_by_its_name(
-    state: object, wanted: dict[str, object], complaint: str, entry: Released, tmp_path: Path
+    state: object, wanted: dict[str, object], found: str, entry: Released, tmp_path: Path
 ) -> None:
     assert callable(state)
+    needed = SMALL_SWINIR if wanted else SMALL_RRDBNET
     torch.save(state(), tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=f"other.pth: {complaint}$"):
+    with pytest.raises(WeightsError, match=re.escape(f"other.pth: holds {found}, {needed} is needed")):
         weights.from_file(replace(entry, **wanted), tmp_path / "other.pth")
 
 
