@@ -27,14 +27,13 @@ from ourgan.config import steps_of
 from ourgan.io import model_dir
 from ourgan.io.canvas import open_canvas
 from ourgan.io.pixels import digest, reflect, resize
-from ourgan.models.pyramid import GlobalGenerator
+from ourgan.models.generator import Generator
+from ourgan.models.training_free import TrainingFree
 from ourgan.upscale.crop import Box
 from ourgan.upscale.detail import Look, Windows, Wish
 from ourgan.upscale.noise import scene_noise
 from ourgan.upscale.parts import Parts
 from ourgan.upscale.upscaler import Upscaler
-
-MARGIN_SHARE = 8  # of the photo's width, on each side: streaks end there, measured on the shipped model
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class OurGAN:
         directory: where the model lies; None for one that is in memory alone.
     """
 
-    generator: GlobalGenerator
+    generator: Generator
     upscaler: Upscaler = field(default_factory=Upscaler)
     metadata: model_dir.ModelMetadata = field(default_factory=model_dir.ModelMetadata)
     steps: Mapping[int, model_dir.StepMetadata] = field(default_factory=dict)
@@ -102,6 +101,8 @@ class OurGAN:
         `photo`: publish the photo, too. Needs a login (`hf auth login`). Raises ModelError for a model that
         lies in no directory, HubError in one line for what the Hub refuses.
         """
+        if isinstance(self.generator, TrainingFree) and not photo:
+            raise model_dir.ModelError("this model holds its photo, which would be published: say photo=True")
         if self.directory is None:
             why = "this model lies in no directory: save_pretrained(DIR), then from_pretrained(DIR)"
             raise model_dir.ModelError(why)
@@ -132,14 +133,14 @@ class OurGAN:
             width: in pixels of step 1; wider than the photo gives a panorama.
             margin: pixels drawn at the left and right beyond the scene and cut off. Zero padding makes the
                 outermost columns look different to the networks from all others, which shows as streaks;
-                None takes an eighth of the photo's width, 0 gives the scene as it was trained.
+                None takes the generator's own (none without networks), 0 gives the scene as it was trained.
             noise_scales: factor on the noise of each scale, 1 as trained.
             inject_at: (scale, image): begin at this scale, 1 or above, with `image` (3, h, w) in [0, 1] in
                 place of what the scales below would draw. The margin continues it by reflection.
             noise: `noise(scale, channels, h, w)`, standard normal, in place of the seed's.
         """
         height, width = self.generator.scene_size(width)
-        margin = self.generator.sizes[-1][1] // MARGIN_SHARE if margin is None else margin
+        margin = self.generator.margin if margin is None else margin
         if inject_at is not None:
             margin = min(margin, width - 1)
             injected = resize(inject_at[1], (height, width)).to(self.upscaler.device)

@@ -12,7 +12,8 @@ from typing import Any
 
 from ourgan._core.errors import check_choice
 from ourgan._core.strict_toml import ConfigError, at_least, from_dict, one_of, read_named, read_table
-from ourgan.config.structure import GENERATORS, GlobalStructureConfig, SinGANStructureConfig, StructureConfig
+from ourgan.config.structure import GENERATORS, AnyStructure, GlobalStructureConfig, SinGANStructureConfig
+from ourgan.config.training_free import PatchesStructureConfig
 
 PROFILE_DIRECTORY = Path(__file__).parents[1] / "profiles"
 PROFILES = ("smoke", "quick", "cpu", "paper-4k", "paper-16k")
@@ -153,13 +154,14 @@ class Profile:
     name: str
     global_structure: GlobalStructureConfig
     singan: SinGANStructureConfig
+    patches: PatchesStructureConfig
     super_resolution: SuperResolutionConfig
     esrgan: SuperResolutionTraining
     swinir: SwinIRTraining
     notebooks: NotebookConfig
 
-    def structure(self, generator: str) -> StructureConfig:
-        """Return the networks of step 1, and how they learn, for one of GENERATORS.
+    def structure(self, generator: str) -> AnyStructure:
+        """Return what step 1 is, and how it learns if it does, for one of GENERATORS.
 
         Raises:
             ConfigError: for another name.
@@ -167,6 +169,8 @@ class Profile:
         one_of("generator", generator, GENERATORS)
         if generator == "singan":
             return self.singan
+        if generator == "patches":
+            return self.patches
         if generator == "ourgan":
             return self.global_structure
         plain = dataclasses.replace(

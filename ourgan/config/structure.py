@@ -6,57 +6,34 @@ import dataclasses
 import math
 from typing import Any
 
-from ourgan._core.strict_toml import ConfigError, at_least, at_most, inline, one_of
+from ourgan._core.strict_toml import ConfigError, at_least, inline, one_of
+from ourgan.config.sizes import SizesConfig, check_range
+from ourgan.config.training_free import PatchesStructureConfig
 
-GENERATORS = ("ourgan", "hp-vae-gan", "singan")
+GENERATORS = ("ourgan", "hp-vae-gan", "singan", "patches")
 
 
 @dataclasses.dataclass(frozen=True)
-class PyramidConfig:
-    """The scales that every generator of step 1 has, and the size of its convolutional blocks.
+class PyramidConfig(SizesConfig):
+    """The scales of the generators that learn, and the size of their convolutional blocks.
 
     Defaults are the paper's; what the paper leaves open is named and explained.
     """
 
-    width: int = 256  # "GT size" of Table H.1: the width of the last scale, as Table 1 confirms
-    min_width: int = 32  # of the first scale, before the rounding of the pyramid
     gan_stages: int = 6  # scales that are trained as a GAN: M - L of Eq. 3
-    pyramid: str = "official"  # "official": ceil(width r^k), 33 41 51 ... 256; "rounded": 32 40 51 ...
     align_corners: bool = True  # of the enlargement between scales, as the public code
     channels: int = 64
     layers: int = 5  # middle convolutions: 7 with head and tail
 
     def __post_init__(self) -> None:
-        one_of("pyramid", self.pyramid, ("official", "rounded"))
-        at_least("width", self.width, 16)
-        at_least("min_width", self.min_width, 8)
-        at_least("width", self.width, self.min_width)
-        # The upper limits are far above any use: a model from elsewhere must not keep this machine busy.
-        _check(self, 1, 64, "gan_stages", "layers")
-        _check(self, 1, 4096, "width", "channels")
-
-    @property
-    def generator(self) -> str:
-        """The name among GENERATORS."""
-        raise NotImplementedError
+        super().__post_init__()
+        check_range(self, 1, 64, "gan_stages", "layers")
+        check_range(self, 1, 4096, "channels")
 
     @property
     def scales(self) -> int:
         """The number of scales, the coarsest one included."""
         return 1 + self.gan_stages
-
-    def sizes(self, aspect_ratio: float) -> tuple[tuple[int, int], ...]:
-        """Return (height, width) of every scale for a photo of height / width = `aspect_ratio`.
-
-        The width follows the geometric pyramid whose effective factor makes `scales` steps from
-        `min_width` to `width` (0.794 for the paper's 10 scales; its 0.75 is nominal). "official" is
-        the public code's ceil, taken in float64, so that 32.00000000000002 becomes 33.
-        """
-        last = self.scales - 1
-        factor = math.pow(self.min_width / self.width, 1 / last)
-        exact = [self.width * math.pow(factor, last - i) for i in range(self.scales)]
-        widths = [math.ceil(w) if self.pyramid == "official" else round(w) for w in exact]
-        return tuple((max(1, int(w * aspect_ratio)), w) for w in widths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +52,8 @@ class HPVAEGANConfig(PyramidConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("coordinate_padding", self.coordinate_padding, ("zeros", "extrapolate"))
-        _check(self, 1, 4096, "latent_channels")
-        _check(self, 0, 64, "vae_refinements", "encoder_blocks")
+        check_range(self, 1, 4096, "latent_channels")
+        check_range(self, 0, 64, "vae_refinements", "encoder_blocks")
 
     @property
     def generator(self) -> str:
@@ -88,6 +65,11 @@ class HPVAEGANConfig(PyramidConfig):
     def scales(self) -> int:
         """The number of scales: G_0, the VAE refinements and the GAN scales."""
         return 1 + self.vae_refinements + self.gan_stages
+
+    @property
+    def coordinate(self) -> bool:
+        """Whether the networks that draw have the vertical coordinate."""
+        return self.coordinate_generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +84,7 @@ class SinGANConfig(PyramidConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, 1, math.inf, "double_every", "max_channels")
+        check_range(self, 1, math.inf, "double_every", "max_channels")
 
     @property
     def generator(self) -> str:
@@ -166,12 +148,12 @@ class SinGANTraining(StructureTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, 1, math.inf, "critic_steps", "generator_steps")
+        check_range(self, 1, math.inf, "critic_steps", "generator_steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class StructureConfig:
-    """Step 1 as files hold it: the keys of `network` and `training` stand in one table."""
+    """Step 1 of a generator that learns: the keys of `network` and `training` stand in one table."""
 
     network: PyramidConfig
     training: StructureTraining
@@ -228,14 +210,11 @@ _ONCE_IN_SINGAN = {
     "kl_weight": 1.0,
     "horizontal_flip": False,
 }
-KINDS: dict[str, type[StructureConfig]] = {
+AnyStructure = StructureConfig | PatchesStructureConfig
+"""Step 1 of any generator; `training` is None for one that learns nothing."""
+KINDS: dict[str, type[AnyStructure]] = {
     "ourgan": GlobalStructureConfig,
     "hp-vae-gan": GlobalStructureConfig,
     "singan": SinGANStructureConfig,
+    "patches": PatchesStructureConfig,
 }
-
-
-def _check(config: object, least: float, most: float, *keys: str) -> None:
-    for key in keys:
-        at_least(key, getattr(config, key), least)
-        at_most(key, getattr(config, key), most)

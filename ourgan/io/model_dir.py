@@ -19,11 +19,13 @@ from ourgan._core import files, provenance
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, from_dict, one_of, to_dict
 from ourgan.config import GENERATORS, SuperResolutionConfig
-from ourgan.config.structure import KINDS, HPVAEGANConfig, HPVAEGANTraining, SinGANConfig, StructureTraining
-from ourgan.models.generators import HPVAEGAN, SinGAN
+from ourgan.config.structure import KINDS, HPVAEGANTraining, StructureTraining
+from ourgan.models.generator import Generator
+from ourgan.models.generators import new_generator
 from ourgan.models.pyramid import GlobalGenerator
 
-FORMATS = (1, 2)  # of config.json; 2 for SinGAN, of which older versions know nothing
+# Of config.json; 2 for SinGAN, 3 for those that learn nothing, of which older versions know nothing.
+FORMATS = {"ourgan": 1, "hp-vae-gan": 1, "singan": 2, "patches": 3}
 STRUCTURE = "global.safetensors"  # the weights of step 1
 ELONGATED = 64  # no photo of step 1 has sides so unlike
 _NOT_A_TABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -63,10 +65,10 @@ class ModelMetadata:
     trained_on: str = ""  # device and threads
     commit: str = ""
     # How step 1 learned; config.json has it beside the networks' sizes.
-    training: StructureTraining = dataclasses.field(default_factory=HPVAEGANTraining)
+    training: StructureTraining | None = dataclasses.field(default_factory=HPVAEGANTraining)
 
 
-Contents = tuple[GlobalGenerator, SuperResolutionConfig, ModelMetadata, dict[int, StepMetadata]]
+Contents = tuple[Generator, SuperResolutionConfig, ModelMetadata, dict[int, StepMetadata]]
 """Step 1; settings of steps 2 to 4; where the model is from; how each fine-tuned step got its weights."""
 
 
@@ -111,7 +113,7 @@ def read_model(directory: Path) -> Contents:
 
 def write_model(
     directory: Path,
-    generator: GlobalGenerator,
+    generator: Generator,
     settings: SuperResolutionConfig,
     metadata: ModelMetadata,
     steps: Mapping[int, StepMetadata],
@@ -120,7 +122,7 @@ def write_model(
     """Write a model directory, each file whole or absent; config.json, which promises the others, last.
 
     Weights of step 1 are stored in float16, whose rounding is eight times finer than that of the bfloat16
-    they were trained with.
+    they were trained with; a photo in their place as it is.
 
     Args:
         directory: made if it is missing.
@@ -140,17 +142,23 @@ def write_model(
         if fine_tuned[step].resolve() != target.resolve():
             with files.atomic_path(target) as temporary:
                 shutil.copyfile(fine_tuned[step], temporary)
-    state = {k: v.half().cpu().contiguous() for k, v in generator.state_dict().items()}
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in generator.state_dict().items()
+    }
     with files.atomic_path(directory / STRUCTURE) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
     facts = to_dict(metadata)
-    training = facts.pop("training")
+    training, name = facts.pop("training") or {}, generator.config.generator
+    amplitudes = (
+        {"noise_amplitudes": generator.noise_amplitudes} if isinstance(generator, GlobalGenerator) else {}
+    )
     table = {
-        "format": 2 if isinstance(generator, SinGAN) else 1,
-        "generator": generator.config.generator,
+        "format": FORMATS[name],
+        "generator": name,
         "ourgan": provenance.record()["ourgan"],
         "aspect_ratio": generator.aspect_ratio,
-        "noise_amplitudes": generator.noise_amplitudes,
+        **amplitudes,
         "global_structure": to_dict(generator.config) | training,
         "super_resolution": to_dict(settings),
         "facts": facts,
@@ -161,8 +169,8 @@ def write_model(
 
 def _parse(table: dict[str, Any], path: Path) -> Contents:
     """Read what config.json says; the generator on the meta device: names and shapes, without memory."""
-    if table["format"] not in FORMATS:
-        raise ModelError(f"{path}: format {table['format']}, this version reads 1 and 2; update ourgan")
+    if table["format"] not in FORMATS.values():
+        raise ModelError(f"{path}: format {table['format']}, this version reads 1 to 3; update ourgan")
     settings = from_dict(SuperResolutionConfig, table["super_resolution"], str(path))
     if not re.fullmatch(r"[A-Za-z0-9_-]+", settings.weights):
         # A file's path there would let a foreign model choose what is read here.
@@ -174,19 +182,23 @@ def _parse(table: dict[str, Any], path: Path) -> Contents:
         raise ModelError(f"{path}: steps {sorted(steps)}; a model has weights for steps 2 to 4 at most")
     with torch.device("meta"):
         generator, training = _generator(table, path)
-        amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
-        if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
-            raise ModelError(
-                f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers"
-            )
-        for _ in amplitudes[1:]:
-            generator.grow()
-    generator.noise_amplitudes = amplitudes
+        if isinstance(generator, GlobalGenerator):
+            _grow(generator, table, path)
     metadata = dataclasses.replace(from_dict(ModelMetadata, table["facts"], str(path)), training=training)
     return generator, settings, metadata, steps
 
 
-def _generator(table: dict[str, Any], path: Path) -> tuple[GlobalGenerator, StructureTraining]:
+def _grow(generator: GlobalGenerator, table: dict[str, Any], path: Path) -> None:
+    """Add the scales that the table has noise amplitudes of."""
+    amplitudes = [float(amplitude) for amplitude in table["noise_amplitudes"]]
+    if not 1 <= len(amplitudes) <= generator.config.scales or not all(map(math.isfinite, amplitudes)):
+        raise ModelError(f"{path}: noise_amplitudes must be 1 to {generator.config.scales} finite numbers")
+    for _ in amplitudes[1:]:
+        generator.grow()
+    generator.noise_amplitudes = amplitudes
+
+
+def _generator(table: dict[str, Any], path: Path) -> tuple[Generator, StructureTraining | None]:
     """Make the generator that the table is of, and say how it learned; old tables do not name it."""
     name, aspect_ratio = table.get("generator", "ourgan"), float(table["aspect_ratio"])
     if not 1 / ELONGATED <= aspect_ratio <= ELONGATED:
@@ -196,23 +208,19 @@ def _generator(table: dict[str, Any], path: Path) -> tuple[GlobalGenerator, Stru
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from None
     structure = from_dict(KINDS[name], table["global_structure"], str(path))
-    config = structure.network
-    if isinstance(config, SinGANConfig):
-        return SinGAN(config, aspect_ratio), structure.training
-    assert isinstance(config, HPVAEGANConfig)
-    return HPVAEGAN(config, aspect_ratio), structure.training
+    return new_generator(structure.network, aspect_ratio), structure.training
 
 
-def _check_size(generator: GlobalGenerator, path: Path) -> None:
+def _check_size(generator: Generator, path: Path) -> None:
     """Refuse a table whose network cannot be that of the file, before memory is taken for it."""
-    needed = sum(parameter.numel() for parameter in generator.parameters())
+    needed = sum(tensor.numel() for tensor in generator.state_dict().values())
     if path.is_file() and path.stat().st_size < needed:
         raise ModelError(
-            f"{path}: too small for the {needed:,} parameters of config.json; they do not belong together"
+            f"{path}: too small for the {needed:,} numbers of config.json; they do not belong together"
         )
 
 
-def _load_state(generator: GlobalGenerator, path: Path) -> None:
+def _load_state(generator: Generator, path: Path) -> None:
     try:
         state = load_file(path)
     except FileNotFoundError:
@@ -229,6 +237,8 @@ def _load_state(generator: GlobalGenerator, path: Path) -> None:
             raise ModelError(
                 f"{path}: {name} is {tuple(state[name].shape)}, config.json needs {tuple(tensor.shape)}"
             )
+        if state[name].is_floating_point() != tensor.is_floating_point():
+            raise ModelError(f"{path}: {name} is {state[name].dtype}, config.json needs {tensor.dtype}")
         if not torch.isfinite(state[name]).all():
             raise ModelError(f"{path}: {name} holds NaN or infinity; this model is damaged")
     if extra := sorted(state.keys() - expected.keys()):

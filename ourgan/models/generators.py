@@ -23,9 +23,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ourgan.config.sizes import SizesConfig
 from ourgan.config.structure import HPVAEGANConfig, SinGANConfig
+from ourgan.config.training_free import PatchesConfig
 from ourgan.models.coordconv import VerticalCoordConv2d
+from ourgan.models.generator import Generator
 from ourgan.models.pyramid import SLOPE, ConvBlock, GlobalGenerator, at_least_float32
+from ourgan.models.training_free import Patches
 
 
 class Encoder(nn.Module):
@@ -165,3 +169,12 @@ class SinGAN(GlobalGenerator):
 
 def _singan_block(config: SinGANConfig, scale: int) -> ConvBlock:
     return ConvBlock(3, 3, config.channels_at(scale), config.layers, batch_norm=True)
+
+
+_CLASSES = {HPVAEGANConfig: HPVAEGAN, SinGANConfig: SinGAN, PatchesConfig: Patches}
+
+
+def new_generator(config: SizesConfig, aspect_ratio: float) -> Generator:
+    """Return the generator that a configuration is of, before it learned or was given its photo."""
+    generator: Generator = _CLASSES[type(config)](config, aspect_ratio)
+    return generator

@@ -1,4 +1,4 @@
-"""A pyramid of scales, each with a convolutional block: what the generators of step 1 share (Sec. 3.2).
+"""A pyramid of scales, each with a convolutional block: what the generators that learn share (Sec. 3.2).
 
 Images in here are float32 in [-1, 1]. Convolutions run in `compute_dtype`; the parameters, the
 images between the scales and the latent stay in float32.
@@ -6,20 +6,18 @@ images between the scales and the latent stay in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ourgan._core.errors import OurganError
 from ourgan.config.structure import PyramidConfig
 from ourgan.models.coordconv import VerticalCoordConv2d
+from ourgan.models.generator import Generator, Normal
 
 SLOPE = 0.2  # of every LeakyReLU
-MAX_WIDTH_FACTOR = 16  # of a scene against the photo's own width
-Normal = Callable[[int, int, int, int], Tensor]  # (scale, channels, h, w) to noise (channels, h, w)
 
 
 class ConvBlock(nn.Module):
@@ -68,24 +66,22 @@ class ConvBlock(nn.Module):
         return result
 
 
-class GlobalGenerator(nn.Module):
-    """A generator of step 1: a block for every scale grown so far, and the noise amplitude of each scale.
+class GlobalGenerator(Generator):
+    """A generator that learns: a block for every scale grown so far, and the noise amplitude of each scale.
 
     HP-VAE-GAN and SinGAN are the two there are; they say what a scale adds to the enlarged image of the scale
-    below, and how the block of a new scale begins. `aspect_ratio` is the training photo's height / width. The
-    networks are in the order of the state dict; `decoder` is G_0, the block of the coarsest scale.
+    below, and how the block of a new scale begins. The networks are in the order of the state dict; `decoder`
+    is G_0, the block of the coarsest scale.
     """
 
+    config: PyramidConfig
     decoder: nn.Module
 
     def __init__(
         self, config: PyramidConfig, aspect_ratio: float, latent_channels: int, **networks: nn.Module
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.aspect_ratio = aspect_ratio
+        super().__init__(config, aspect_ratio)
         self.latent_channels = latent_channels
-        self.sizes = config.sizes(aspect_ratio)
         self.compute_dtype = torch.float32
         for name, network in networks.items():
             self.add_module(name, network)
@@ -100,9 +96,10 @@ class GlobalGenerator(nn.Module):
         """Return a discriminator for the newest scale, as it is before it learns."""
         raise NotImplementedError
 
-    def noisy(self, scale: int) -> bool:
-        """Return whether noise enters at `scale` when sampling."""
-        raise NotImplementedError
+    @property
+    def last_scale(self) -> int:
+        """The last scale grown so far."""
+        return len(self.refiners)
 
     def combine(
         self, enlarged: Float[Tensor, "n 3 h w"], output: Float[Tensor, "n 3 h w"]
@@ -146,26 +143,6 @@ class GlobalGenerator(nn.Module):
         seen = enlarged if noise is None else enlarged + self.noise_amplitudes[scale] * noise
         return self.combine(enlarged, at_least_float32(self.refiners[scale - 1](self.cast(seen))))
 
-    def scene_size(
-        self, width: int | None = None, image: Float[Tensor, "3 h w"] | None = None
-    ) -> tuple[int, int]:
-        """Return (height, width) of a scene, the photo's if `width` is None, or of an image in its place.
-
-        Raises OurganError for a width that this model does not draw.
-        """
-        if image is not None:
-            return image.shape[1], image.shape[2]
-        height, own = self.sizes[-1]
-        most = own * MAX_WIDTH_FACTOR
-        if width is not None and not 16 <= width <= most:
-            raise OurganError(f"width {width}: this model draws 16 to {most} pixels in step 1")
-        return height, width or own
-
-    def scale_widths(self, width: int) -> list[int]:
-        """Return the width of every scale for a scene of `width` pixels: heights never change."""
-        ratio = width / self.sizes[-1][1]
-        return [max(3, round(w * ratio)) for _, w in self.sizes[:-1]] + [width]
-
     def draw(
         self,
         normal: Normal,
@@ -174,14 +151,8 @@ class GlobalGenerator(nn.Module):
         noise_scales: Sequence[float] | None = None,
         inject_at: tuple[int, Float[Tensor, "3 _ _"]] | None = None,
     ) -> Float[Tensor, "1 3 h w"]:
-        """Draw one scene, in [-1, 1], from the scales grown so far.
-
-        It is as wide as the photo, or `width` pixels; `noise_scales` is a factor on the noise of each scale,
-        1 as trained. `inject_at` = (scale, image) begins at `scale`, 1 or above, with an image in [-1, 1]
-        instead of what the scales below would have drawn: of any size, it is reduced to theirs. ValueError
-        for an image injected at a scale that is not there.
-        """
-        last = len(self.refiners)
+        """Draw one scene from the scales grown so far, see `Generator.draw`."""
+        last = self.last_scale
         widths = [w for _, w in self.sizes] if width is None else self.scale_widths(width)
         factors = [1.0] * (last + 1) if noise_scales is None else list(noise_scales)
         if inject_at is None:
@@ -190,8 +161,7 @@ class GlobalGenerator(nn.Module):
             image = self.decode(factors[0] * latent.unsqueeze(0))
         else:
             first, injected = inject_at
-            if not 1 <= first <= last:
-                raise ValueError(f"inject_at scale {first}: this generator refines at 1 to {last}")
+            self.check_scale(first)
             size = (self.sizes[first - 1][0], widths[first - 1])
             image = F.interpolate(injected.unsqueeze(0), size, mode="bilinear", antialias=True)
         for scale in range(first, last + 1):

@@ -110,14 +110,37 @@ def coarse_to_fine(
     now: Projection | None = None
     for number, share in enumerate(shares):
         here = _scaled(sample.shape[:2], share), _scaled(size, share)
-        if now is None:
-            field = random_field(*here, schedule.seed, schedule.distance.mirror)
-            now = Projection(resized(sample, here[0]), field, here[1])
-        else:
-            now = _enlarged(now, *here)
-        reach = [max(here[1]) >> halved for halved in range(max(here[1]).bit_length())]
-        now = _optimised(now, resized(photo, here[1]), schedule, reach, number, RATIO, threads)
+        now = unsought(resized(sample, here[0]), here[1], schedule) if now is None else enlarged(now, *here)
+        now = redrawn(now, resized(photo, here[1]), schedule, number, threads=threads)
         yield now
+
+
+def unsought(picture: Pixels, photo_size: tuple[int, int], schedule: Schedule) -> Projection:
+    """Return a picture with random matches in a photo of `photo_size`, for `redrawn` to begin with."""
+    field = random_field(_pair(picture.shape), photo_size, schedule.seed, schedule.distance.mirror)
+    return Projection(picture, field, photo_size)
+
+
+def enlarged(now: Projection, size: tuple[int, int], photo_size: tuple[int, int]) -> Projection:
+    """Return a projection, and where its matches lie, at other sizes of the picture and the photo."""
+    field = enlarged_field(now.field, _pair(now.picture.shape), size, now.photo_size, photo_size)
+    return Projection(resized(now.picture, size), field, photo_size)
+
+
+def redrawn(
+    now: Projection, photo: Pixels, schedule: Schedule, number: int, *, threads: int = 1
+) -> Projection:
+    """Redraw a picture at one size, from matches everywhere in the photo.
+
+    Args:
+        now: the picture, blurred as from the size below, and its matches so far.
+        photo: (H, W, 3) uint8 of `now.photo_size`.
+        schedule: of which `passes`, `sweeps`, `distance` and `seed` are taken.
+        number: of the size, from 0: of its random numbers.
+        threads: change the time only.
+    """
+    reach = [max(now.photo_size) >> halved for halved in range(max(now.photo_size).bit_length())]
+    return _optimised(now, photo, schedule, reach, number, RATIO, threads)
 
 
 def large_enough(sample: tuple[int, int], photo: tuple[int, int], schedule: Schedule = Schedule()) -> bool:
@@ -147,7 +170,7 @@ def refine(
             (2 * length for length in lengths)
             for lengths in (projection.picture.shape[:2], projection.photo_size)
         )
-        projection = _enlarged(projection, _pair(picture), _pair(keys))
+        projection = enlarged(projection, _pair(picture), _pair(keys))
         near = resized(photo, (height << number, width << number))
         projection = _optimised(projection, near, schedule, [4, 2, 1], 100 + number, 0.5, threads)
     return projection
@@ -182,11 +205,6 @@ def _optimised(
             )  # fmt: skip
         picture = vote(sharp, field, cost, threads=threads)
     return Projection(picture, field, now.photo_size)
-
-
-def _enlarged(now: Projection, size: tuple[int, int], photo_size: tuple[int, int]) -> Projection:
-    field = enlarged_field(now.field, _pair(now.picture.shape), size, now.photo_size, photo_size)
-    return Projection(resized(now.picture, size), field, photo_size)
 
 
 def _shares(start: float) -> list[float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ourgan._core import files
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig, SuperResolutionTraining
-from ourgan.config.structure import StructureConfig
+from ourgan.config.structure import AnyStructure, StructureConfig
 from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.finetune import width_of_step
@@ -46,7 +46,7 @@ class TrainingJob:
     out: Path
     profile: str  # its name
     steps: tuple[int, ...]
-    structure: StructureConfig
+    structure: AnyStructure
     super_resolution: SuperResolutionConfig
     training: SuperResolutionTraining  # of steps 2 to 4
     seed: int
@@ -66,6 +66,17 @@ def choose_settings(profile: Profile, backbone: str | None, weights: str | None)
     if backbone and backbone != settings.backbone:
         settings = dataclasses.replace(settings, backbone=backbone, weights="auto")
     return dataclasses.replace(settings, weights=weights) if weights else settings
+
+
+def check_obeyed(job: TrainingJob) -> None:
+    """Refuse options that only learning obeys, where nothing learns."""
+    if isinstance(job.structure, StructureConfig):
+        return
+    name = job.structure.network.generator
+    if job.tensorboard is not None:
+        raise OurganError(f"--tensorboard: {name} learns nothing in step 1: leave it out")
+    if job.seed and job.steps == (1,):
+        raise OurganError(f"--seed {job.seed}: {name} learns nothing in step 1: leave it out")
 
 
 def check_out(job: TrainingJob) -> bool:

@@ -15,12 +15,18 @@ from ourgan._core import files
 from ourgan.io.model_dir import StepMetadata
 from ourgan.io.pixels import contact_sheet, resize
 from ourgan.metrics.layout import distance_to_photo, diversity, row_colour_error
+from ourgan.models.training_free import TrainingFree
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG
 
 SHEET = "samples.jpg"
 SHEET_SEEDS = range(12)
-KINDS = {"ourgan": "An OUR-GAN", "hp-vae-gan": "An HP-VAE-GAN", "singan": "A SinGAN"}
+KINDS = {
+    "ourgan": "An OUR-GAN",
+    "hp-vae-gan": "An HP-VAE-GAN",
+    "singan": "A SinGAN",
+    "patches": "A patch-based",
+}
 
 
 def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, training_log: Path) -> None:
@@ -62,6 +68,8 @@ def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
     metadata, generator = model.metadata, model.generator.config.generator
     credit = _plain(metadata.credit)
     licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
+    if isinstance(model.generator, TrainingFree):
+        licence += " The model holds the photo, and its pictures are made of the photo's pixels."
     photo = f"{_plain(metadata.photo)} (sha256 `{metadata.photo_sha256}`)"
     return f"""---
 {front_matter.to_yaml().strip()}
@@ -90,12 +98,14 @@ def _structure(model: OurGAN) -> str:
     """Return the rows of the card about step 1."""
     metadata, config = model.metadata, model.generator.config
     height, width = model.generator.sizes[-1]
-    coordinate = "on" if getattr(config, "coordinate_generator", False) else "off"
+    scales = f"{config.scales} scales, vertical coordinate {'on' if config.coordinate else 'off'}"
+    step = f"| step 1 | {config.generator}, {width}x{height} px, {scales} |"
+    if metadata.training is None:
+        return f"{step}\n| trained | not at all, profile {_plain(metadata.profile)} |"
     iterations = [metadata.training.scale_iterations(s) for s in range(config.scales)]
     trained = f"profile {_plain(metadata.profile)}, seed {metadata.seed}, {metadata.minutes} minutes"
-    scales = f"{config.scales} scales, vertical coordinate {coordinate}"
     return f"""\
-| step 1 | {config.generator}, {width}x{height} px, {scales} |
+{step}
 | iterations per scale | {", ".join(map(str, iterations))}, batch {metadata.training.batch_size} |
 | trained | {trained} on {_plain(metadata.trained_on)} |"""
 

@@ -16,8 +16,13 @@ from ourgan._core import files, provenance
 from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig, load_profile
-from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files
+from ourgan.config.structure import StructureConfig
+from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files, read_model
 from ourgan.io.model_photo import ModelPhoto, keep_photo
+from ourgan.io.pixels import to_uint8
+from ourgan.models.generator import Generator
+from ourgan.models.generators import new_generator
+from ourgan.models.training_free import TrainingFree
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG, read_log
 from ourgan.training.finetune import finetune, photo_of_step, save_network, width_of_step
@@ -27,6 +32,7 @@ from ourgan.training.job import (
     Photo,
     TrainingJob,
     check_model,
+    check_obeyed,
     check_out,
     check_photo,
     check_steps,
@@ -40,7 +46,7 @@ from ourgan.upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
-DEFAULT_STEPS = (1, 2, 3)  # of the function and of the command
+DEFAULT_STEPS = (1, 2, 3)  # of a generator that learns; else step 1, which takes seconds
 Path_ = str | os.PathLike[str]
 
 
@@ -49,7 +55,7 @@ def train(
     out: Path_,
     profile: Profile | str = "auto",
     *,
-    steps: Sequence[int] = DEFAULT_STEPS,
+    steps: Sequence[int] | None = None,
     generator: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
@@ -65,7 +71,7 @@ def train(
         out: the directory of the model; it is made where it is missing.
         profile: how much to train: a name of `ourgan.config.PROFILES`, the path of a .toml file, or "auto".
         steps: 1 learns the scene, 2 to 4 fine-tune super-resolution. Those left out use what is there, or
-            the released weights.
+            the released weights. Default: 1, 2 and 3; with a generator that learns nothing, 1.
         generator: of step 1, one of `ourgan.config.GENERATORS`; default: the model's, else "ourgan".
         backbone: "esrgan" or "swinir" for steps 2 to 4; default: the model's, else the profile's.
         weights: where steps 2 to 4 start: a name of registry.toml or a file; default: the profile's.
@@ -79,9 +85,12 @@ def train(
 
     Raises:
         OurganError: in one line, for an unusable photo, a directory that is taken or cannot be written, a
-            step without the first, another training's checkpoint.
+            step without the first, another training's checkpoint, an option that nothing there obeys.
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
+    structure = profile.structure(generator or _generator_of(Path(out)) or "ourgan")
+    if steps is None:
+        steps = DEFAULT_STEPS if isinstance(structure, StructureConfig) else (1,)
     steps = sorted(set(steps))
     if not steps or not set(steps) <= set(STEPS):
         raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
@@ -91,7 +100,7 @@ def train(
         out=Path(out),
         profile=profile.name,
         steps=tuple(steps),
-        structure=profile.structure(generator or "ourgan"),
+        structure=structure,
         super_resolution=settings,
         training=profile.training(settings.backbone),
         seed=seed,
@@ -105,6 +114,7 @@ def train(
 
 def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
     """Check what can be checked at once, then train step by step; `generator` as it was named, if it was."""
+    check_obeyed(job)
     if check_out(job):
         model = OurGAN.from_pretrained(job.out, device=job.device)
         check_model(model, job, generator)
@@ -126,19 +136,35 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
     return model
 
 
+def _generator_of(out: Path) -> str | None:
+    """Return the generator of the model that lies in a directory; None where there is none."""
+    return read_model(out)[0].config.generator if (out / "config.json").exists() else None
+
+
+def _new_generator(job: TrainingJob, run: Path) -> Generator:
+    """Return step 1 of the photo: trained, or holding it."""
+    image = job.photo.image
+    if isinstance(job.structure, StructureConfig):
+        return train_global_structure(
+            image,
+            job.structure,
+            run,
+            seed=job.seed,
+            resume=job.resume,
+            device=job.device,
+            tensorboard=job.tensorboard,
+        )
+    generator = new_generator(job.structure.network, image.shape[1] / image.shape[2])
+    assert isinstance(generator, TrainingFree)
+    generator.hold(to_uint8(image))
+    return generator
+
+
 def _train_structure(job: TrainingJob) -> OurGAN:
     """Train step 1; return a model that has no other step yet."""
     check_writable(job.out)
     run = job.out / RUN
-    generator = train_global_structure(
-        job.photo.image,
-        job.structure,
-        run,
-        seed=job.seed,
-        resume=job.resume,
-        device=job.device,
-        tensorboard=job.tensorboard,
-    )
+    generator = _new_generator(job, run)
     metadata = ModelMetadata(
         photo=job.photo.path.name,
         photo_sha256=job.photo.sha256,

@@ -84,7 +84,7 @@ def changed(table: dict[str, Any], *path: str | int, value: Any) -> dict[str, An
         (["format"], 3, "update ourgan"),
         (["global_structure", "novelty"], 1, "unknown key 'novelty'"),
         (["global_structure", "channels"], 10**9, r"channels is 1000000000: it must be at most"),
-        (["global_structure", "channels"], 4096, r"global\.safetensors: too small for the [\d,]+ parameters"),
+        (["global_structure", "channels"], 4096, r"global\.safetensors: too small for the [\d,]+ numbers"),
         (["global_structure", "gan_stages"], 10**9, "gan_stages is 1000000000: it must be at most"),
         (["global_structure", "layers"], 10**9, "layers is 1000000000: it must be at most"),
         (["global_structure", "width"], 10**9, "width is 1000000000: it must be at most"),

@@ -184,7 +184,7 @@ def harmonise(
         SceneError: for a scale that the model does not refine.
         EditError: for an edit that lies outside the picture.
     """
-    last = len(model.generator.refiners)
+    last = model.generator.last_scale
     if not 1 <= edit.scale <= last:
         raise SceneError(f"scale {edit.scale}: this model refines at scales 1 to {last}")
     return _sample(model, scene, (edit.scale, edit.apply(image)))

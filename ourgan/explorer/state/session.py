@@ -205,4 +205,4 @@ class Session:
 
 
 def _has_coordinate(model: OurGAN) -> bool:
-    return bool(getattr(model.generator.config, "coordinate_generator", False))
+    return model.generator.config.coordinate

@@ -52,7 +52,7 @@ class EditPanel(Panel):
         picture.observe(lambda _: self._drawn(), "box")
         self.operation = control(widgets.Dropdown, "Then", "operation", "240px", options=list(OPERATIONS))
         on_change(self.operation, lambda _: self.sync())
-        last = len(self.session.model.generator.refiners)
+        last = self.session.model.generator.last_scale
         self.scale = control(
             widgets.IntSlider, "from scale", "stage", "240px", value=min(3, last), min=1, max=last
         )
