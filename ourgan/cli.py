@@ -85,7 +85,8 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--generator",
         metavar="NAME",
-        help="of step 1: ourgan (the default), hp-vae-gan (without the coordinate) or singan",
+        help="of step 1: ourgan (the default), hp-vae-gan (without the coordinate), singan, or patches "
+        "(of the photo, which learns nothing: seconds)",
     )
     command.add_argument("--backbone", choices=BACKBONES, help="of steps 2 to 4; default: the profile's")
     command.add_argument(

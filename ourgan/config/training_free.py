@@ -15,7 +15,7 @@ STARTS = ("shuffled", "noisy")
 class PatchesConfig(SizesConfig):
     """Patches of the photo, found and voted from the coarsest size up (GPNN, Granot et al. 2022).
 
-    GPNN itself is `start = "noisy"`, `noise = 0.75`, `vertical`, `reuse` and `alone` 0.
+    GPNN itself is `start = "noisy"`, `vertical`, `reuse`, `alone` and `finer_noise` 0.
     """
 
     refinements: int = 9  # sizes above the first: the sizes of OUR-GAN

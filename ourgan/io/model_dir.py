@@ -150,15 +150,12 @@ def write_model(
         save_file(state, temporary, metadata={"format": "pt"})
     facts = to_dict(metadata)
     training, name = facts.pop("training") or {}, generator.config.generator
-    amplitudes = (
-        {"noise_amplitudes": generator.noise_amplitudes} if isinstance(generator, GlobalGenerator) else {}
-    )
     table = {
         "format": FORMATS[name],
         "generator": name,
         "ourgan": provenance.record()["ourgan"],
         "aspect_ratio": generator.aspect_ratio,
-        **amplitudes,
+        "noise_amplitudes": generator.noise_amplitudes,
         "global_structure": to_dict(generator.config) | training,
         "super_resolution": to_dict(settings),
         "facts": facts,

@@ -1,6 +1,6 @@
-"""Networks only: layers and forward passes. No files, no training.
+"""What draws and enlarges: layers, forward passes, and a search of patches. No files, no training.
 
-They may import `config` and `_core`.
+They may import `projection`, `config` and `_core`.
 """
 
 from ourgan._core.lazy import lazy

@@ -21,6 +21,7 @@ class Generator(nn.Module):
 
     Attributes:
         sizes: (height, width) of every scale, the scene's last.
+        noise_amplitudes: those that were learned, of each scale grown so far.
         compute_dtype: of networks; images are float32.
     """
 
@@ -32,6 +33,7 @@ class Generator(nn.Module):
         self.config = config
         self.aspect_ratio = aspect_ratio
         self.sizes = config.sizes(aspect_ratio)
+        self.noise_amplitudes: list[float] = []
 
     @property
     def last_scale(self) -> int:

@@ -86,7 +86,7 @@ class GlobalGenerator(Generator):
         for name, network in networks.items():
             self.add_module(name, network)
         self.refiners = nn.ModuleList()
-        self.noise_amplitudes: list[float] = [1.0]  # a_0 is the latent's and stays 1
+        self.noise_amplitudes = [1.0]  # a_0 is the latent's and stays 1
 
     def new_block(self) -> nn.Module:
         """Return the block of the next scale, as it is before it learns."""

@@ -171,7 +171,7 @@ def _train_structure(job: TrainingJob) -> OurGAN:
         credit=job.credit,
         profile=job.profile,
         seed=job.seed,
-        minutes=training_minutes(read_log(run / LOG)),
+        minutes=training_minutes(read_log(run / LOG)) if job.structure.training else 0.0,
         trained_on=f"{provenance.device_name(job.device)}, {torch.get_num_threads()} threads",
         commit=provenance.record()["commit"] or "",
         training=job.structure.training,
