@@ -18,6 +18,15 @@ import platformdirs
 from ourgan._core.errors import OurganError
 
 PARTIAL = ".partial-"
+PICTURES = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)  # what pictures in a folder are called
 PHOTOS = ("photo.jpg", "photo.png", "photo.tif", "photo.webp")  # what a model's directory may call its photo
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -22,7 +22,6 @@ from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_
 from ourgan.io.read import read_image
 from ourgan.upscale.upscaler import starting_network
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MODELS = Path(__file__).parents[2] / "data" / "models"
 WIDEST = 512  # pixels of a picture of step 1; the paper's is 256 wide
 SMOKE = "smoke"
@@ -142,7 +141,7 @@ def sample_pictures(folder: Path, photo: Photograph, only: bool, count: int) -> 
             return ()
         own = folder
     pictures = sorted(
-        (f for f in own.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()), key=_by_number
+        (f for f in own.iterdir() if f.suffix.lower() in files.PICTURES and f.is_file()), key=_by_number
     )
     if len(pictures) < 2:
         what = f"holds one picture, {pictures[0].name}" if pictures else "holds no picture"

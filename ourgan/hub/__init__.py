@@ -5,7 +5,8 @@ top; nothing but these files is downloaded or uploaded.
 """
 
 from ourgan.hub.client import HubError, HubUnreachable, looks_like_repository
-from ourgan.hub.download import download_images, download_model
+from ourgan.hub.download import download_model
+from ourgan.hub.images import download_images
 from ourgan.hub.upload import upload_model
 
 __all__ = [

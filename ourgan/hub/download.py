@@ -1,8 +1,9 @@
-"""Downloads from the Hub: a model's own files, each with its checksum, and the images of a data set."""
+"""Download of a model from the Hub: its own files, each with its checksum."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -18,7 +19,6 @@ from ourgan.hub.client import (
     HubUnreachable,
     ask,
     check_name,
-    describe_status,
     explain_failure,
     explain_refusal,
     hub_cache,
@@ -33,7 +33,6 @@ logger = logging.getLogger("ourgan.hub")
 NEEDED = ("config.json", "global.safetensors")
 MODEL_PATTERNS = ["config.json", "*.safetensors", "README.md", "*.jpg", *PHOTOS]
 OTHER_PATTERNS = ["*/*"]  # the client lets a * stand for a / too
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")  # of images
 NAME = re.compile(r"config\.json|README\.md|[\w.-]+\.(safetensors|jpg)|photo\.(png|tif|webp)", re.ASCII)
 
 
@@ -85,71 +84,6 @@ def download_model(
         ) from error
     except HfHubHTTPError as error:
         raise explain_refusal(error, repository, revision, endpoint) from error
-
-
-def download_images(
-    repository: str,
-    *,
-    revision: str | None = None,
-    endpoint: str | None = None,
-    cache: str | os.PathLike[str] | None = None,
-) -> Path:
-    """Download the image files of a data set; return their directory in the Hub's cache.
-
-    A data set that keeps its images inside parquet files or archives has no image files.
-
-    Args:
-        repository: "user/dataset".
-        revision: a commit, tag or branch; the default branch where it is None.
-        endpoint: the Hub's address, if it is another than its client's.
-        cache: the cache directory, if it is another than that of the Hub's client.
-
-    Raises:
-        HubError: no such data set, none of its files is an image, out of reach.
-    """
-    from huggingface_hub import constants, snapshot_download
-
-    check_name(repository)
-    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    cache = hub_cache(cache)
-    commit = _commit_with_images(repository, revision, endpoint)
-    try:
-        directory = snapshot_download(
-            repository,
-            repo_type="dataset",
-            revision=commit,
-            endpoint=endpoint,
-            cache_dir=cache,
-            allow_patterns=[f"*{form}" for suffix in SUFFIXES for form in (suffix, suffix.upper())],
-        )
-    except Exception as error:  # also those of the client's HTTP library, which it has changed twice
-        raise explain_failure(error, repository, cache) from error
-    return Path(directory)
-
-
-def _commit_with_images(repository: str, revision: str | None, endpoint: str) -> str | None:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api = HfApi(endpoint=endpoint)
-    try:
-        info = ask(lambda: api.dataset_info(repository, revision=revision, timeout=PATIENCE), endpoint)
-    except HubUnreachable as error:
-        raise HubUnreachable(
-            f"{error}; fetch the images of {repository} where there is a network with: "
-            f"hf download --repo-type dataset {repository}, and give their folder"
-        ) from error
-    except HfHubHTTPError as error:
-        raise HubError(
-            f"{repository}: no data set that you may read is there ({describe_status(error)}); check its "
-            "name, or log in with `hf auth login`"
-        ) from error
-    if not any(sibling.rfilename.lower().endswith(SUFFIXES) for sibling in info.siblings or ()):
-        raise HubError(
-            f"{repository}: none of its files is an image ({', '.join(SUFFIXES)}); unpack its archives or "
-            "parquet files into a folder, and give that"
-        )
-    return info.sha
 
 
 def _fetch(repository: str, revision: str | None, info: ModelInfo, endpoint: str, cache: Path) -> Path:
@@ -240,10 +174,32 @@ def _hash(path: Path, like: str) -> str:
 
 
 def _find_in_cache(repository: str, revision: str | None, cache: Path) -> Path | None:
+    """Return the copy of a revision; of the default branch the newest that is whole, as the log then says."""
     from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.file_download import repo_folder_name
 
     try:
         directory = _snapshot(repository, revision, cache, local_files_only=True)
+        if _is_whole(directory):
+            return directory
     except LocalEntryNotFoundError:
+        pass
+    if revision is not None:
         return None
-    return directory if all((directory / name).is_file() for name in NEEDED) else None
+    folder = cache / repo_folder_name(repo_id=repository, repo_type="model") / "snapshots"
+    whole = [snapshot for snapshot in folder.glob("*") if _is_whole(snapshot)]
+    if not whole:
+        return None
+    logger.warning("%s: its newest version was not fetched whole; an earlier one serves", repository)
+    return max(whole, key=lambda snapshot: snapshot.stat().st_mtime)
+
+
+def _is_whole(directory: Path) -> bool:
+    """Return whether a copy has the files of a model, those of the steps that its config.json names too."""
+    if not all((directory / name).is_file() for name in NEEDED):
+        return False
+    try:
+        steps = json.loads((directory / "config.json").read_bytes())["steps"]
+        return all((directory / f"sr{int(step)}.safetensors").is_file() for step in steps)
+    except (ValueError, KeyError, TypeError):
+        return True  # names no steps; whether it is a model's is seen when it is read

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
-from ourgan.hub.download import SUFFIXES
+from ourgan._core.files import PICTURES
 from ourgan.io.read import ImageError, read_image
 from ourgan.training.degradation import bicubic_downscale, bsrgan
 from ourgan.training.seeds import stream
@@ -136,9 +136,9 @@ class FolderPatches:
     ) -> None:
         if not folder.is_dir():
             raise OurganError(f"{folder}: no such folder of images")
-        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
         if not self.paths:
-            raise OurganError(f"{folder}: holds no image ({', '.join(SUFFIXES)})")
+            raise OurganError(f"{folder}: holds no image ({', '.join(PICTURES)})")
         self.folder, self.patch, self.seed = folder, patch, seed
         self.degradation, self.noise_std = degradation, noise_std
         self._skipped: set[Path] = set()

@@ -82,6 +82,24 @@ def test_half_a_model_in_the_cache_does_not_pass_for_one(hub: Hub, cache: Path) 
     assert (found / "global.safetensors").read_bytes() == SMALL["global.safetensors"]
 
 
+@pytest.mark.parametrize("lost", ["sr2.safetensors", "global.safetensors"])
+def test_offline_after_an_update_that_broke_off_the_newest_whole_version_serves(
+    lost: str, hub: Hub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {**SMALL, "config.json": b'{"steps": {"2": {}}}', "sr2.safetensors": b"step 2"}
+    hub.publish(NAME, files, COMMIT)
+    old = download_model(NAME, endpoint=hub.endpoint, cache=cache)
+    hub.publish(NAME, {**files, "global.safetensors": b"other bytes!", "sr2.safetensors": b"step 2, better"})
+    new = download_model(NAME, endpoint=hub.endpoint, cache=cache)
+    (new / lost).unlink()
+    assert download_model(NAME, endpoint=closed_port(), cache=cache) == old
+    assert "not fetched whole" in caplog.text and f"in the cache, {COMMIT}" in caplog.text
+    with pytest.raises(HubUnreachable):
+        download_model(NAME, revision=new.name, endpoint=closed_port(), cache=cache)
+    assert download_model(NAME, endpoint=hub.endpoint, cache=cache) == new
+    assert (new / lost).is_file()
+
+
 @pytest.mark.parametrize("name", ["config.json", "global.safetensors"])
 def test_one_flipped_byte_is_caught(name: str, hub: Hub, cache: Path) -> None:
     hub.publish(NAME, SMALL, COMMIT)
