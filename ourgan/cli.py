@@ -9,17 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from ourgan._core import files
+from ourgan._core.arguments import parse_bytes, parse_steps
 from ourgan._core.errors import OurganError
 from ourgan.config import BACKBONES, DETAILS, METHODS, PROFILES, SCENES, SIZES, load_profile
 
 RESUMABLE = "continue with the same command and --resume"
-UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         ("evaluate", "compare samples with their photo", _evaluate_options, _evaluate, "nothing was written"),
         ("benchmark", "the paper's Tables 3 and 4, on the photos one has", _benchmark_options, _benchmark,
          "what is finished is kept; repeat the command to go on"),
+        ("cache", "list or clear the photos enlarged for large pictures", _cache_options, _cache,
+         "repeat the command"),
     ):  # fmt: skip
         command = commands.add_parser(name, help=description, argument_default=argparse.SUPPRESS)
         command.set_defaults(run=run, interrupted=interrupted)
@@ -69,9 +70,7 @@ def _reproduce_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--profile", help=f"{', '.join(PROFILES)}, or a .toml")
     command.add_argument("--only", type=_names, metavar="01,05", help="these notebooks alone")
     command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/reproduce-PROFILE")
-    command.add_argument(
-        "--commit-notebooks", action="store_true", help="put the executed notebooks in place"
-    )
+    command.add_argument("--commit-notebooks", action="store_true", help="put executed notebooks in place")
 
 
 def _train_options(command: argparse.ArgumentParser) -> None:
@@ -80,7 +79,10 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--profile")
     command.add_argument("--seed", type=int)
     command.add_argument(
-        "--steps", type=_steps, metavar="1,2,3", help="1: the scene; 2 to 4: super-resolution; default: 1,2,3"
+        "--steps",
+        type=parse_steps,
+        metavar="1,2,3",
+        help="1: the scene; 2 to 4: super-resolution; default: 1,2,3",
     )
     command.add_argument(
         "--generator",
@@ -117,11 +119,9 @@ def _synthesize_options(command: argparse.ArgumentParser) -> None:
         "--detail", choices=DETAILS, default="auto", help="auto: the photo's where it can be"
     )
     command.add_argument("--photo", type=Path, metavar="FILE", help="of the model; default: kept with it")
-    command.add_argument("--memory-budget", type=_bytes, metavar="1GiB", help="for the whole process")
+    command.add_argument("--memory-budget", type=parse_bytes, metavar="1GiB", help="for the whole process")
     command.add_argument("--method", choices=METHODS)
-    command.add_argument(
-        "--overlap", metavar="48|erf|tolerance=1", help="of tiles; default: the model's own setting"
-    )
+    command.add_argument("--overlap", metavar="48|erf|tolerance=1", help="of tiles; default: the model's own")
     command.add_argument("--resume", action="store_true", help="go on with a picture that was begun")
     command.add_argument("--overwrite", action="store_true", help="replace FILE.tif if it exists")
     command.add_argument(
@@ -149,6 +149,10 @@ def _benchmark_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fine-tune", action="store_true", help="steps 2 and 3 on each photo, too")
     command.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/benchmark"))
     _worker_options(command)
+
+
+def _cache_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--clear", action="store_true", help="remove them")
 
 
 def _worker_options(command: argparse.ArgumentParser) -> None:
@@ -232,18 +236,12 @@ def _benchmark(out: Path, **options: Any) -> int:
     return 0
 
 
+def _cache(clear: bool = False) -> int:
+    from ourgan.io.pixel_cache import clear_images, report
+
+    print(f"{clear_images() / 2**20:,.0f} MiB freed" if clear else report())
+    return 0
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in text.split(",") if name))
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"[1-4](,[1-4])*", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of steps; write for example 1,2,3")
-    return tuple(sorted({int(step) for step in text.split(",")}))
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", text.lower())
-    if not match or not (value := int(float(match[1]) * UNITS[match[2]])):
-        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory; write for example 2GiB")
-    return value

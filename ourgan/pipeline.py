@@ -188,7 +188,8 @@ class OurGAN:
             progress: show a progress bar.
             watch: called with the rows made so far and all; what it raises ends the work, to be resumed.
             scene: "drawn" by step 1, the paper's; "projected": redrawn from the photo's patches; or "auto".
-            detail: by the "network", the paper's; the "photo"'s own pixels, up to its size; or "auto".
+            detail: by the "network", the paper's; the "photo"'s own pixels, beyond its size as the
+                network enlarges it; or "auto".
             photo: file of the model's photo; default: in the model's directory, or in data/photos.
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
@@ -247,4 +248,5 @@ class OurGAN:
 
     def look(self, wish: Wish, size: tuple[int, int], steps: range, **asked: Any) -> Look:
         """Decide what a picture of a scene of `size` = (height, width) is made of; see `Wish.decide`."""
-        return wish.decide(self.metadata, self.directory, (self.generator.sizes[-1], size), steps, **asked)
+        sizes = self.generator.sizes[-1], size
+        return wish.decide(self.metadata, self.directory, sizes, steps, self.upscaler, **asked)

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 from tiny import STRUCTURE
 
-import ourgan.cli
 from ourgan.cli import main
 from ourgan.config import DETAILS, METHODS, SCENES, SIZES
 
@@ -227,7 +226,7 @@ def test_help_takes_less_than_half_a_second() -> None:
     before = processor_seconds()  # of a processor: others may be busy while this is tested
     shown = subprocess.run([sys.executable, "-m", "ourgan", "--help"], capture_output=True, text=True)
     assert processor_seconds() - before < 0.5
-    for command in ("reproduce", "train", "pretrain", "synthesize", "evaluate", "benchmark"):
+    for command in ("reproduce", "train", "pretrain", "synthesize", "evaluate", "benchmark", "cache"):
         assert command in shown.stdout
 
 
@@ -237,10 +236,3 @@ def test_choices_are_those_of_the_configuration(capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit):
             main(["synthesize", "model", "--out", "x.tif", option, "none"])
         assert f"choose from {', '.join(choices)}" in capsys.readouterr().err.replace("'", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("2GiB", 2**31), ("1.5g", 3 * 2**29), ("800 MB", 800 * 2**20), ("7", 7)]
-)
-def test_amounts_of_memory(text: str, value: int) -> None:
-    assert ourgan.cli._bytes(text) == value

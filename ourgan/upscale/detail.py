@@ -28,6 +28,7 @@ from ourgan.projection.carry import Pieces
 from ourgan.projection.kernels import is_compiled
 from ourgan.projection.search import Pixels
 from ourgan.upscale.crop import Box, WindowSource
+from ourgan.upscale.enlarged_photo import EnlargedPhoto
 from ourgan.upscale.parts import NetworkRows, Parts
 from ourgan.upscale.photo_patches import PhotoPatches, PhotoRows, Size, window
 from ourgan.upscale.upscaler import Upscaler
@@ -40,11 +41,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Look:
-    """What was decided for a picture: its two switches, and the photo if they need it."""
+    """What was decided for a picture: its two switches, the photo if they need it, and that enlarged."""
 
     scene: str = "drawn"
     detail: str = "network"
     patches: PhotoPatches | None = None
+    enlarged: EnlargedPhoto | None = None
     why: str = ""  # the photo was not taken, where "auto" would have it
 
     def describe(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Look:
             options: of `Upscaler.plan`.
         """
         if self.patches is not None and self.detail == "photo":
-            return PhotoRows(self.patches, scene, 4 ** len(steps))
+            return PhotoRows(self.patches, scene, 4 ** len(steps), self.enlarged)
         return NetworkRows(upscaler, scene, seed, upscaler.plan(scene, steps, **options), parts)
 
 
@@ -103,6 +105,7 @@ class Wish:
         metadata: ModelMetadata,
         directory: Path | None,
         sizes: tuple[Size, Size],
+        upscaler: Upscaler,
         steps: Sequence[int],
         **network_only: Any,
     ) -> Look:
@@ -112,12 +115,13 @@ class Wish:
             metadata: of the model.
             directory: of the model.
             sizes: (height, width) of the model's own scenes, which is the photo's there, and of this scene.
+            upscaler: enlarges the photo, where a picture shows it beyond its own size.
             steps: of the picture.
             network_only: options that only networks obey; None or "auto" where nothing is asked for.
 
         Raises:
-            OurganError: in one line, for no photo or another one, a photo too small for the picture, and
-                options that cannot be obeyed.
+            OurganError: in one line, for no photo or another one, a photo smaller than the scene, options
+                that cannot be obeyed, and an enlarged photo that cannot be made or kept.
         """
 
         def patches() -> PhotoPatches:
@@ -137,7 +141,7 @@ class Wish:
             if detail == "auto" and not is_compiled():
                 raise OurganError("numba, which makes that fast, is not installed")
             own = patches()
-            own.check(4 ** len(steps))
+            enlarged = own.enlarged(upscaler, steps)
         except OurganError as error:
             if detail == "photo" or given:
                 raise
@@ -147,7 +151,7 @@ class Wish:
             return look
         if detail == "auto":
             log.info("scene projected, detail from the photo, %s", own.photo.path)
-        return Look("projected", "photo", own)
+        return Look("projected", "photo", own, enlarged)
 
 
 class Windows:
@@ -192,7 +196,9 @@ class Windows:
         scale, sha256 = 4 ** len(steps), patches.photo.sha256
         with self._lock:
             pieces = _remembered(self._pieces, (*key, sha256), lambda: patches.pieces(draw()))
-            photo = _remembered(self._scaled, (sha256, patches.size, scale), lambda: patches.scaled(scale))
+            photo = look.enlarged or _remembered(
+                self._scaled, (sha256, patches.size, scale), lambda: patches.scaled(scale)
+            )
         return window(pieces, photo, scale, box)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,14 +22,15 @@ from ourgan._core.errors import OurganError
 from ourgan.io.model_photo import ModelPhoto
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.io.read import read_image
-from ourgan.projection.carry import Pieces, bands, carry, pieces_of
+from ourgan.projection.carry import Pieces, bands, carry, pieces_of, windows_needed
 from ourgan.projection.project import Projection, Schedule, large_enough, project, refine
 from ourgan.projection.search import Pixels, resized
 from ourgan.upscale.crop import Box, check_box
+from ourgan.upscale.enlarged_photo import EnlargedPhoto, steps_beyond
+from ourgan.upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
-ENLARGED = 4 / 3  # of the photo, at most: more would be as soft as what a network makes
 REFINED = 4  # times step 1: where pieces are cut, 1K
 ROWS = 64  # of a band
 WIDEST = 2**15 - 1  # of a picture at 1K: fields are 16-bit
@@ -74,15 +75,15 @@ class PhotoPatches:
         photo = {"file": self.photo.path.name, "sha256": self.photo.sha256, "pixels": [width, height]}
         return {"photo": photo, "projection": dataclasses.asdict(self.schedule)}
 
-    def check(self, scale: int) -> None:
-        """Refuse a picture `scale` times as large as its scene if the photo has too few pixels for it."""
-        height, width = self.pixels.shape[:2]
-        tall, wide = self._scaled(scale)
-        if max(tall / height, wide / width) > ENLARGED:
-            raise OurganError(
-                f"{self.photo.path}: {width}x{height} pixels, too few for detail at this size, which shows "
-                f"the photo at {wide}x{tall}: take detail network, or a smaller size"
-            )
+    def enlarged(self, upscaler: Upscaler, steps: Sequence[int]) -> EnlargedPhoto | None:
+        """Return the photo enlarged by networks as pictures of these steps show it, nothing of it made yet.
+
+        None where its own pixels are enough, interpolated by BEYOND at most. Raises OurganError for weights
+        that cannot be had, and a cache that cannot be written.
+        """
+        shown = self._scaled(4 ** len(steps))
+        beyond = steps_beyond(self.pixels.shape[:2], shown, steps)
+        return EnlargedPhoto.of(self.photo, self.pixels, upscaler, beyond, shown) if beyond else None
 
     def project(self, scene: Float[Tensor, "3 h w"]) -> Projection:
         """Return a scene of step 1 redrawn from the photo's patches."""
@@ -111,46 +112,71 @@ class PhotoRows:
     Attributes:
         patches: the photo.
         scene: in [0, 1], as step 1 drew it.
-        scale: 4 or 16: of the picture to the scene.
+        scale: 4 or 16, or 64: of the picture to the scene.
+        enlarged: the photo, where its own pixels are too few.
     """
 
     patches: PhotoPatches
     scene: Float[Tensor, "3 h w"]
     scale: int
+    enlarged: EnlargedPhoto | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return the photo's (width, height) in the picture, the rest being in `PhotoPatches.describe`."""
+        """Return the photo's (width, height) in the picture and how it got them, in JSON values.
+
+        The rest is in `PhotoPatches.describe`.
+        """
         height, width = self.patches.size
-        return {"photo_shown_at": [self.scale * width, self.scale * height]}
+        shown = {"photo_shown_at": [self.scale * width, self.scale * height]}
+        return shown if self.enlarged is None else {**shown, "photo_enlarged": self.enlarged.describe()}
 
     def rows(self, first: int, _: Path | None, progress: bool) -> Iterator[NDArray[Any]]:
-        """Yield (n, W, 3) uint8 from row `first` on, the same wherever it begins."""
-        height = self.scale * self.scene.shape[1]
+        """Yield (n, W, 3) uint8 from row `first` on, the same wherever it begins.
+
+        While the photo is being enlarged n is 0: whoever takes the rows sees that work goes on, and may stop.
+        """
+        height, width = (self.scale * length for length in self.scene.shape[1:])
         if first >= height:
             return
-        pieces, photo = self.patches.pieces(self.scene), self.patches.scaled(self.scale)
-        made = bands(pieces, photo, self.scale // REFINED, rows=ROWS, first=first, threads=_threads())
+        pieces, factor = self.patches.pieces(self.scene), self.scale // REFINED
+        if self.enlarged is None:
+            photo = self.patches.scaled(self.scale)
+        else:
+            wanted = windows_needed(
+                pieces, factor, (first, 0, height - first, width), self.enlarged.kept.side
+            )
+            for _tile in self.enlarged.make(wanted, progress=progress):
+                yield np.empty((0, width, 3), np.uint8)
+            photo = self.enlarged.pixels
+        made = bands(pieces, photo, factor, rows=ROWS, first=first, threads=_threads())
         with tqdm(total=height, initial=first, desc="detail", unit="row", disable=not progress) as bar:
             for band in made:
                 yield band
                 bar.update(len(band))
 
 
-def window(pieces: Pieces, photo: Pixels, scale: int, box: Box) -> Float[Tensor, "3 h w"]:
+def window(pieces: Pieces, photo: Pixels | EnlargedPhoto, scale: int, box: Box) -> Float[Tensor, "3 h w"]:
     """Return the pixels `box` of a picture, in [0, 1]: exactly those that `PhotoRows` has.
 
     Args:
         pieces: of the scene.
-        photo: as `PhotoPatches.scaled` gives it.
+        photo: as `PhotoPatches.scaled` or `enlarged` gives it; of this the tiles that the window shows are
+            made.
         scale: of the picture to the scene.
         box: (x, y, w, h), pixels of the picture.
 
     Raises:
         CropError: for a window that is not within the picture.
+        OurganError: as `EnlargedPhoto.make` does.
     """
     factor, (x, y, width, height) = scale // REFINED, box
     check_box(box, factor * pieces.labels.shape[0], factor * pieces.labels.shape[1])
-    return from_uint8(carry(pieces, photo, factor, (y, x, height, width), threads=_threads()))
+    place = (y, x, height, width)
+    if isinstance(photo, EnlargedPhoto):
+        for _ in photo.make(windows_needed(pieces, factor, place, photo.kept.side)):
+            pass
+        photo = photo.pixels
+    return from_uint8(carry(pieces, photo, factor, place, threads=_threads()))
 
 
 @lru_cache(1)

@@ -27,11 +27,13 @@ from ourgan.config import SuperResolutionConfig
 from ourgan.io import canvas, tiff
 from ourgan.io.model_dir import ModelMetadata
 from ourgan.io.model_photo import ModelPhoto, keep_photo
+from ourgan.io.pixel_cache import kept_images
 from ourgan.io.pixels import to_uint8
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.pipeline import OurGAN
 from ourgan.training.scales import ScaleTrainer
-from ourgan.upscale import photo_patches
+from ourgan.upscale import enlarged_photo, photo_patches
+from ourgan.upscale.detail import Wish
 from ourgan.upscale.parts import Parts
 from ourgan.upscale.upscaler import Upscaler
 from ourgan.weights import Weights
@@ -57,7 +59,7 @@ def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo that is wide enough for 4K pictures of the tiny model, and not for 16K."""
+    """A photo that is wide enough for 4K pictures of the tiny model; 16K ones show it enlarged."""
     path = tmp_path_factory.mktemp("photo") / "mine.png"
     with Image.open(PHOTO) as picture:
         picture.resize((500, 375)).save(path)
@@ -97,6 +99,41 @@ def test_the_three_ways_that_make_sense(model: OurGAN) -> None:
         colours = np.unique(np.asarray(photo.resize((128, 96))).reshape(-1, 3) // 16, axis=0)
     known = {tuple(colour) for colour in colours}
     assert np.mean([tuple(pixel) in known for pixel in ours.reshape(-1, 3) // 16]) > 0.7
+
+
+def test_beyond_the_photos_size_windows_and_pictures_share_its_tiles(
+    model: OurGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
+    monkeypatch.setattr(enlarged_photo, "CORE", 128)
+    box = (500, 300, 70, 60)
+    x, y, width, height = box
+    window = to_uint8(model.crop(5, "16k", box, **OURS))
+    (kept,) = kept_images()
+    made = np.fromfile(kept.directory / "tiles.raw", np.uint32)
+    assert 0 < np.count_nonzero(made) < len(made), "only what the window shows is made"
+    steps: list[tuple[int, int]] = []
+    whole = drawn(model, "16k", scene="auto", detail="auto", watch=lambda *done: steps.append(done))
+    assert whole.shape == (1536, 2048, 3) and steps[0] == (0, 1536) and steps[-1] == (1536, 1536)
+    assert np.array_equal(window, whole[y : y + height, x : x + width])
+    assert "tiles of the photo are enlarged" in caplog.text
+    # From another cache, with the whole first: the same bits.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    assert np.array_equal(drawn(model, "16k", **OURS), whole)
+    caplog.clear()
+    assert np.array_equal(to_uint8(model.crop(5, "16k", box, **OURS)), window)
+    assert "tiles of the photo" not in caplog.text, "they are there"
+    model.synthesize(5, "16k", tmp_path / "s.tif", progress=False, **OURS)
+    record = json.loads((tmp_path / "s.json").read_text())["photo_enlarged"]
+    assert record["weights"] == ["0" * 64] and record["dtype"] == ["float32"]
+    # Without a cache there is the network; who asked for the photo is told.
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OurganError, match="cannot be written"):
+        drawn(model, "16k", **OURS)
+    assert model._look(Wish("auto", "auto"), (24, 32), range(2, 5)).detail == "network"
+    assert "detail from the network: " in caplog.text and "cannot be written" in caplog.text
 
 
 @pytest.mark.parametrize("size", ["1k", "4k"])
@@ -187,8 +224,6 @@ def test_refusals_are_one_line_and_begin_nothing(model: OurGAN, small: Path, tmp
         (model, {"photo": small}, "a photo does not go with scene drawn"),
         (model, {"detail": "pixels"}, "detail 'pixels': use one of auto, network, photo"),
         (model, {"scene": "painted"}, "scene 'painted': use one of"),
-        (model, OURS | {"size": "16k"}, "500x375 pixels, too few for .*2048x1536.*network"),
-        (model, OURS | {"photo": small, "detail": "auto", "size": "16k"}, "too few"),
         (model, OURS | {"photo": PHOTO}, "not the photo of this model, which learned from mine.png"),
         (model, OURS | {"photo": tmp_path / "none.jpg"}, "none.jpg: cannot be read"),
         (model, OURS | {"photo": tmp_path}, "directory"),
