@@ -105,8 +105,8 @@ class Wish:
         metadata: ModelMetadata,
         directory: Path | None,
         sizes: tuple[Size, Size],
-        upscaler: Upscaler,
         steps: Sequence[int],
+        upscaler: Upscaler | None = None,
         **network_only: Any,
     ) -> Look:
         """Decide: `auto` takes the photo where that can be done, and says in the log what was taken and why.
@@ -115,8 +115,9 @@ class Wish:
             metadata: of the model.
             directory: of the model.
             sizes: (height, width) of the model's own scenes, which is the photo's there, and of this scene.
-            upscaler: enlarges the photo, where a picture shows it beyond its own size.
             steps: of the picture.
+            upscaler: enlarges the photo where a picture shows it beyond its own size; without one it is
+                refused.
             network_only: options that only networks obey; None or "auto" where nothing is asked for.
 
         Raises:

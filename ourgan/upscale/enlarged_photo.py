@@ -21,8 +21,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ourgan._core.devices import dtype_name
+from ourgan.io.kept_image import Box, KeptImage
 from ourgan.io.model_photo import ModelPhoto
-from ourgan.io.pixel_cache import Box, KeptImage
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.upscale.bands import BandPlan, upscale_in_bands
 from ourgan.upscale.noise import add_noise

@@ -75,15 +75,22 @@ class PhotoPatches:
         photo = {"file": self.photo.path.name, "sha256": self.photo.sha256, "pixels": [width, height]}
         return {"photo": photo, "projection": dataclasses.asdict(self.schedule)}
 
-    def enlarged(self, upscaler: Upscaler, steps: Sequence[int]) -> EnlargedPhoto | None:
+    def enlarged(self, upscaler: Upscaler | None, steps: Sequence[int]) -> EnlargedPhoto | None:
         """Return the photo enlarged by networks as pictures of these steps show it, nothing of it made yet.
 
-        None where its own pixels are enough, interpolated by BEYOND at most. Raises OurganError for weights
-        that cannot be had, and a cache that cannot be written.
+        None where its own pixels are enough, interpolated by BEYOND at most. Raises OurganError where they
+        are not and there is no upscaler, for weights that cannot be had, and a cache that cannot be written.
         """
-        shown = self._scaled(4 ** len(steps))
-        beyond = steps_beyond(self.pixels.shape[:2], shown, steps)
-        return EnlargedPhoto.of(self.photo, self.pixels, upscaler, beyond, shown) if beyond else None
+        (height, width), (tall, wide) = self.pixels.shape[:2], self._scaled(4 ** len(steps))
+        beyond = steps_beyond((height, width), (tall, wide), steps)
+        if not beyond:
+            return None
+        if upscaler is None:
+            raise OurganError(
+                f"{self.photo.path}: {width}x{height} pixels, too few for detail without networks at this size, "
+                f"which shows the photo at {wide}x{tall}: take detail network, or a smaller size"
+            )
+        return EnlargedPhoto.of(self.photo, self.pixels, upscaler, beyond, (tall, wide))
 
     def project(self, scene: Float[Tensor, "3 h w"]) -> Projection:
         """Return a scene of step 1 redrawn from the photo's patches."""

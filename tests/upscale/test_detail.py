@@ -127,6 +127,8 @@ def test_beyond_the_photos_size_windows_and_pictures_share_its_tiles(
     model.synthesize(5, "16k", tmp_path / "s.tif", progress=False, **OURS)
     record = json.loads((tmp_path / "s.json").read_text())["photo_enlarged"]
     assert record["weights"] == ["0" * 64] and record["dtype"] == ["float32"]
+    with pytest.raises(OurganError, match=r"500x375 pixels, too few for detail without networks.*2048x1536"):
+        Wish("auto", "photo").decide(model.metadata, model.directory, ((24, 32), (24, 32)), range(2, 5))
     # Without a cache there is the network; who asked for the photo is told.
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

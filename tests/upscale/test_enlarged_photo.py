@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan.config import SuperResolutionConfig
-from ourgan.io import pixel_cache
+from ourgan.io import kept_image
 from ourgan.io.model_photo import ModelPhoto
 from ourgan.io.pixel_cache import clear_images, kept_images
 from ourgan.io.pixels import from_uint8, to_uint8
@@ -168,17 +168,17 @@ CHILD = """
     import numpy as np
     sys.path[:0] = {paths!r}
     import test_enlarged_photo as test
-    from ourgan.io import pixel_cache
+    from ourgan.io import kept_image
     from ourgan.upscale import enlarged_photo, upscaler
     upscaler.starting_network, enlarged_photo.CORE = test.tiny, 32
-    write, made = pixel_cache._write, []
+    write, made = kept_image._write, []
     def until(file, offset, data):
         write(file, offset, data)
         if len(data) == 4:
             made.append(offset)
         elif len(made) == {kill_after}:
             os.kill(os.getpid(), signal.SIGKILL)
-    pixel_cache._write = until
+    kept_image._write = until
     photo = test.enlarged(np.load({pixels!r}))
     print("ready", flush=True)
     sys.stdin.readline()
@@ -232,7 +232,7 @@ def test_two_processes_share_the_work(pixels: np.ndarray, tmp_path: Path) -> Non
 
 
 def test_a_disk_that_is_full_stops_with_one_line(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    photo, write = enlarged(pixels), pixel_cache._write
+    photo, write = enlarged(pixels), kept_image._write
 
     def full(file: Any, offset: int, data: bytes) -> None:
         if offset > 3 * 150 * SHOWN[1]:
@@ -240,7 +240,7 @@ def test_a_disk_that_is_full_stops_with_one_line(pixels: np.ndarray, monkeypatch
         write(file, offset, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pixel_cache, "_write", full)
+        patch.setattr(kept_image, "_write", full)
         with pytest.raises(OurganError, match="No space left on device"):
             list(photo.make(photo.kept.tiles()))
     assert photo.kept.missing(photo.kept.tiles()) == photo.kept.tiles()[3:]  # of the second row on
