@@ -87,8 +87,8 @@ class PhotoPatches:
             return None
         if upscaler is None:
             raise OurganError(
-                f"{self.photo.path}: {width}x{height} pixels, too few for detail without networks at this size, "
-                f"which shows the photo at {wide}x{tall}: take detail network, or a smaller size"
+                f"{self.photo.path}: {width}x{height} pixels, too few for detail without networks at this "
+                f"size, which shows the photo at {wide}x{tall}: take detail network, or a smaller size"
             )
         return EnlargedPhoto.of(self.photo, self.pixels, upscaler, beyond, (tall, wide))
 
