@@ -188,8 +188,7 @@ class OurGAN:
             progress: show a progress bar.
             watch: called with the rows made so far and all; what it raises ends the work, to be resumed.
             scene: "drawn" by step 1, the paper's; "projected": redrawn from the photo's patches; or "auto".
-            detail: by the "network", the paper's; the "photo"'s own pixels, beyond its size as the
-                network enlarges it; or "auto".
+            detail: by the "network", the paper's; the "photo"'s own pixels, enlarged if too few; or "auto".
             photo: file of the model's photo; default: in the model's directory, or in data/photos.
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
