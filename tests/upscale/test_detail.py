@@ -134,7 +134,7 @@ def test_beyond_the_photos_size_windows_and_pictures_share_its_tiles(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(OurganError, match="cannot be written"):
         drawn(model, "16k", **OURS)
-    assert model._look(Wish("auto", "auto"), (24, 32), range(2, 5)).detail == "network"
+    assert model.look(Wish("auto", "auto"), (24, 32), range(2, 5)).detail == "network"
     assert "detail from the network: " in caplog.text and "cannot be written" in caplog.text
 
 
