@@ -229,8 +229,8 @@ class OurGAN:
     ) -> Float[Tensor, "3 _ _"]:
         """Return pixels of the picture that `synthesize` makes, in [0, 1], without the rest of it.
 
-        `box`: (x, y, w, h), pixels of the picture; `tolerance`: of the network's steps, see `WindowSource.crop`;
-        the others as in `synthesize`. Raises OurganError, CropError for a window not within the picture.
+        `box`: (x, y, w, h), pixels of the picture; `tolerance`: of the network, see `WindowSource.crop`; the
+        others as in `synthesize`. Raises OurganError, CropError for a window that is not within the picture.
         """
         steps, key = steps_of(size), (seed, width, None if image is None else digest(image))
         look = self.look(Wish(scene, detail, photo), self.generator.scene_size(width, image), steps)
