@@ -109,9 +109,9 @@ def build_rows(
 
 def build_orders(cells: Sequence[Cell], context: Context) -> list[Line]:
     """Compare ours with every other generator, and the backbones of each, where the paper has both."""
-    groups = _by_generator(cell for cell in cells if cell.way == PAPER)
+    groups = _by_generator(cells)
     pairs = [(a, b) for a, b in itertools.permutations(groups, 2) if a[0] == OURS != b[0] and a[1] == b[1]]
-    pairs += [(a, b) for a, b in itertools.combinations(sorted(groups, key=str), 2) if a[0] == b[0]]
+    pairs += [(a, b) for a, b in itertools.combinations(sorted(groups), 2) if a[0] == b[0]]
     orders = [_order(metric, first, second, groups, context) for metric in METRICS for first, second in pairs]
     return [order for order in orders if order is not None]
 

@@ -13,7 +13,7 @@ NONE = "none"  # in a column of the table: there is no such thing
 PIXELS = 1  # to be raised when the same projection would give other pixels
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, order=True)
 class Way:
     """The two switches of a picture, see `ourgan.upscale.detail`."""
 

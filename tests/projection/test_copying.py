@@ -26,10 +26,10 @@ def test_shuffled_pixels_are_no_copy(photo):
 
 
 def test_what_calibrates_it_is_the_photo_at_the_size_of_the_search(small):
-    photo = small(size=(192, 384))
+    photo = small(size=(96, 384))
     made = calibration(photo)
     itself, mirrored, shuffled = (made[name] for name in CALIBRATION)
-    assert {picture.shape for picture in made.values()} == {(128, WIDTH, 3)}
+    assert {picture.shape for picture in made.values()} == {(64, WIDTH, 3)}
     np.testing.assert_array_equal(mirrored, itself[:, ::-1])
     assert not np.array_equal(shuffled, itself)
     colours = [np.sort(picture.reshape(-1, 3).view("u1,u1,u1"), 0) for picture in (itself, shuffled)]
