@@ -292,6 +292,8 @@ def test_wrong_use(base: Path, done: Path, tmp_path: Path, capsys: pytest.Captur
     says("did you mean 'singan'", "--generators", "sngan")
     says("--samples sinddm=DIR", "--generators", "sinddm")
     says("did you mean 'esrgan'", "--backbones", "esrgn")
+    says("did you mean 'photo'", "--ways", "paper,photos")
+    says("no way of drawing", "--ways", ",")
     says("2 or more", "--seeds", "1")
     says("use one of 1k, 4k", "--size", "16k")
     says("there is no set", "--set", "none.toml")
