@@ -119,6 +119,7 @@ def _synthesize_options(command: argparse.ArgumentParser) -> None:
         "--detail", choices=DETAILS, default="auto", help="auto: the photo's where it can be"
     )
     command.add_argument("--photo", type=Path, metavar="FILE", help="of the model; default: kept with it")
+    command.add_argument("--novelty", type=float, metavar="0..1", help="of projected scenes; default: 0.5")
     command.add_argument("--memory-budget", type=parse_bytes, metavar="1GiB", help="for the whole process")
     command.add_argument("--method", choices=METHODS)
     command.add_argument("--overlap", metavar="48|erf|tolerance=1", help="of tiles; default: the model's own")

@@ -168,6 +168,7 @@ class OurGAN:
         scene: str = "drawn",
         detail: str = "network",
         photo: str | os.PathLike[str] | None = None,
+        novelty: float | None = None,
     ) -> NDArray[np.uint8] | Path:
         """Make a picture from a seed: (H, W, 3) uint8; or, with `out`, that file, whose path is returned.
 
@@ -177,11 +178,9 @@ class OurGAN:
             out: a .tif or .png, written as it is made: the picture is never in memory as a whole.
             width: of the scene in pixels of step 1, as in `sample`.
             image: a picture in [0, 1] in place of the scene that the seed draws.
-            memory_budget: bytes that the process (on a GPU: its memory there) may take; when None, the
-                activations of a step take what the model's `tile_memory_mb` says.
+            memory_budget: bytes for the process (on a GPU: there); None: `tile_memory_mb` for a step at work.
             method: "stream": bands, equal to the whole image; "tile": the paper's; "auto": bands if they fit.
-            overlap: of tiles: LR pixels, "erf" or "tolerance=1", see `overlap.resolve_overlap`; the largest
-                that a step asks for serves all. None: the model's own setting.
+            overlap: of tiles: LR pixels, "erf" or "tolerance=1", see `resolve_overlap`; None: the model's.
             resume: go on with what a killed run has left beside `out`; the pixels are the same.
             overwrite: replace a file that exists.
             parts: let workers make the rows; what is unfinished beside `out` is continued.
@@ -190,6 +189,7 @@ class OurGAN:
             scene: "drawn" by step 1, the paper's; "projected": redrawn from the photo's patches; or "auto".
             detail: by the "network", the paper's; the "photo"'s own pixels, enlarged if too few; or "auto".
             photo: file of the model's photo; default: in the model's directory, or in data/photos.
+            novelty: of a projected scene, from 0, large pieces of the photo, to 1, new arrangements; as 0.5.
 
         Raises OurganError before any work when `out` cannot be written, or was begun with other settings.
         """
@@ -197,11 +197,10 @@ class OurGAN:
         # 1. What it is made of, and where the pixels go: what cannot be is refused before any work.
         options = {"method": method, "memory_budget": memory_budget, "overlap": overlap}
         own, count = self.generator.scene_size(width, image), parts.count if parts else None
-        look = self.look(Wish(scene, detail, photo), own, steps, parts=parts, **options)
+        look = self.look(Wish(scene, detail, photo, novelty), own, steps, parts=parts, **options)
         height, wide = (4 ** len(steps) * side for side in own)
         canvas = open_canvas(out, height, wide, resume=resume, overwrite=overwrite, parts=count)
-        # 2. Step 1: the scene.
-        drawn = look.begin(self._scene(seed, width, image))
+        drawn = look.begin(self._scene(seed, width, image))  # 2. Step 1: the scene.
         # 3. How it is enlarged: from the photo; or by steps 2 to 4 within the memory, in bands or in tiles.
         made = look.rows(self.upscaler, drawn, seed, steps, parts, **options)
         # 4. Row by row, on from what a stopped run has left; then the file, its preview and its record.
@@ -226,6 +225,7 @@ class OurGAN:
         scene: str = "drawn",
         detail: str = "network",
         photo: str | os.PathLike[str] | None = None,
+        novelty: float | None = None,
     ) -> Float[Tensor, "3 _ _"]:
         """Return pixels of the picture that `synthesize` makes, in [0, 1], without the rest of it.
 
@@ -233,7 +233,7 @@ class OurGAN:
         others as in `synthesize`. Raises OurganError, CropError for a window that is not within the picture.
         """
         steps, key = steps_of(size), (seed, width, None if image is None else digest(image))
-        look = self.look(Wish(scene, detail, photo), self.generator.scene_size(width, image), steps)
+        look = self.look(Wish(scene, detail, photo, novelty), self.generator.scene_size(width, image), steps)
         draw = functools.partial(self._scene, seed, width, image)
         return self._windows.crop(look, self.upscaler, key, draw, seed, steps, box, tolerance)
 

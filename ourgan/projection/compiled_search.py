@@ -89,21 +89,28 @@ def beside(old, y, x, v, u, s, alone):
 
 
 @compiled
+def page_of(x, reuse):
+    """Return which prices are for a column of the query: its page's, half the photo's width apart."""
+    step = max(1, reuse.shape[3] // 2)
+    return min(max((x - step // 2) // step, 0), len(reuse) - 1)
+
+
+@compiled
 def penalty(old, y, x, v, u, s, query_rows, key_rows, vertical, reuse, alone):
     """Return what a match costs beside its pixels: its height, its use elsewhere, standing alone."""
     apart = np.int64(query_rows[y]) - np.int64(key_rows[v])
     height = np.int64(vertical) * apart * apart >> np.int64(24)
-    return height + np.int64(reuse[s, v, u]) + beside(old, y, x, v, u, s, alone)
+    return height + np.int64(reuse[page_of(x, reuse), s, v, u]) + beside(old, y, x, v, u, s, alone)
 
 
 @compiled
 def strayed(v, u, s, reuse, radius, seed, turn, y, x, draw):
     """Return a random match at most `radius` from another, one in four in the other source where there is."""
-    tall, wide = reuse.shape[1:]
+    tall, wide = reuse.shape[2:]
     bits = mixed(seed, turn, y, x, draw)
     v = min(max(v + within(bits & np.uint64(0xFFFFFFFF), radius), 0), tall - 1)
     u = min(max(u + within(bits >> np.uint64(32), radius), 0), wide - 1)
-    if len(reuse) > 1 and mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62):
+    if reuse.shape[1] > 1 and mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62):
         return v, wide - 1 - u, 1 - s
     return v, u, s
 
@@ -119,7 +126,7 @@ def sweep(
     patches does not count; `steps`: how far away neighbours are asked; `radii`: of the random search.
     """
     height, width = old.shape[:2]
-    tall, wide = reuse.shape[1:]
+    tall, wide = reuse.shape[2:]
     count = 4 * len(steps)
     for y in range(first, last):
         for x in range(width):

@@ -62,11 +62,11 @@ def strayed(
     found: Array, reuse: Array, radius: int, seed: int, turn: int, y: Array, x: Array, draw: int
 ) -> Array:
     """Return random matches at most `radius` from others, one in four in the other source where there is."""
-    tall, wide = reuse.shape[1:]
+    tall, wide = reuse.shape[2:]
     bits, candidate = mixed(seed, turn, y, x, draw), found.copy()
     candidate[:, 0] = np.clip(found[:, 0] + within(bits & WORD, radius), 0, tall - 1)
     candidate[:, 1] = np.clip(found[:, 1] + within(bits >> np.uint64(32), radius), 0, wide - 1)
-    if len(reuse) > 1:
+    if reuse.shape[1] > 1:
         turned = mixed(seed, turn, y, x, draw + 64) < np.uint64(1 << 62)
         candidate[turned, 2] = 1 - candidate[turned, 2]
         candidate[turned, 1] = wide - 1 - candidate[turned, 1]
@@ -80,14 +80,16 @@ def sweep(
 ) -> None:  # fmt: skip
     """Try for every patch the matches of its neighbours, shifted, and then random ones about the best."""
     height, width = old.shape[:2]
-    tall, wide = reuse.shape[1:]
+    tall, wide = reuse.shape[2:]
     y, x = (axis.ravel() for axis in np.mgrid[first:last, 0:width])
     found = old[y, x].astype(np.int64)
+    step = max(1, wide // 2)
+    page = np.clip((x - step // 2) // step, 0, len(reuse) - 1)
 
     def penalty(at: Array, v: Array, u: Array, s: Array) -> Array:
         apart = query_rows[y[at]].astype(np.int64) - key_rows[v]
         height = vertical * apart * apart >> 24
-        return height + reuse[s, v, u] + beside(old, y[at], x[at], v, u, s, alone)
+        return height + reuse[page[at], s, v, u] + beside(old, y[at], x[at], v, u, s, alone)
 
     everywhere = np.arange(len(y))
     best = penalty(everywhere, *found.T) + squares(query, sources, y, x, *found.T)

@@ -31,6 +31,7 @@ from ourgan.projection.search import (
 )
 
 RATIO = 0.75  # of a size to the next, as GPNN
+SMALLEST = 20  # pixels of a side that has a layout
 TURNS = 1000  # of random numbers that a size may use
 
 
@@ -39,18 +40,27 @@ class Schedule:
     """How a sample is projected.
 
     Attributes:
-        distance: what a match costs.
-        start: the first size, as a share of step 1's: lower invents more and keeps less of the scene.
+        distance: what a match costs, for the middle of `novelty`.
+        start: the first size, as a share of step 1's, for the middle of `novelty`: at a lower one there is
+            more of the photo's layout and less of the scene's.
+        novelty: from 0, large pieces of the photo, to 1, small ones in new arrangements (see `settled`).
         passes: searches and votes at each size.
         sweeps: of PatchMatch in a search.
         seed: of the random search; the scene is the sample's.
     """
 
     distance: Distance = dataclasses.field(default_factory=Distance)
-    start: float = 0.4
+    start: float = 0.2
+    novelty: float = 0.5
     passes: int = 4
     sweeps: int = 3
     seed: int = 0
+
+    def settled(self) -> Schedule:
+        """Return this schedule for the middle of `novelty`: a half more is twice `start`, `alone` by 4."""
+        factor = 4.0 ** (2 * self.novelty - 1)
+        distance = dataclasses.replace(self.distance, alone=self.distance.alone / factor)
+        return dataclasses.replace(self, distance=distance, start=self.start * factor**0.5, novelty=0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,18 +110,19 @@ def coarse_to_fine(
         threads: change the time only.
 
     Raises:
-        ValueError: if the sample or the photo is too small for a patch at the first size.
+        ValueError: if the sample or the photo is not `large_enough`.
     """
+    schedule = schedule.settled()
     size = size or (len(sample), max(1, round(len(sample) * photo.shape[1] / len(photo))))
-    shares = _shares(schedule.start)
-    if not large_enough(_pair(sample.shape), size, schedule):
+    shares = _shares(schedule.start, min(*_pair(sample.shape), *size))
+    if not large_enough(_pair(sample.shape), size):
         raise ValueError(f"{sample.shape[1]}x{len(sample)} pixels are too few to be made of patches")
     photo = resized(photo, size) if shares[-1] == 1 else photo
     now: Projection | None = None
     for number, share in enumerate(shares):
         here = _scaled(sample.shape[:2], share), _scaled(size, share)
         now = unsought(resized(sample, here[0]), here[1], schedule) if now is None else enlarged(now, *here)
-        now = redrawn(now, resized(photo, here[1]), schedule, number, threads=threads)
+        now = redrawn(now, resized(photo, here[1]), schedule, number, coarse=share < 1, threads=threads)
         yield now
 
 
@@ -128,7 +139,13 @@ def enlarged(now: Projection, size: tuple[int, int], photo_size: tuple[int, int]
 
 
 def redrawn(
-    now: Projection, photo: Pixels, schedule: Schedule, number: int, *, threads: int = 1
+    now: Projection,
+    photo: Pixels,
+    schedule: Schedule,
+    number: int,
+    *,
+    coarse: bool = False,
+    threads: int = 1,
 ) -> Projection:
     """Redraw a picture at one size, from matches everywhere in the photo.
 
@@ -137,15 +154,16 @@ def redrawn(
         photo: (H, W, 3) uint8 of `now.photo_size`.
         schedule: of which `passes`, `sweeps`, `distance` and `seed` are taken.
         number: of the size, from 0: of its random numbers.
+        coarse: whether all patches count alike in votes: those across a cut blur it, and so it moves.
         threads: change the time only.
     """
     reach = [max(now.photo_size) >> halved for halved in range(max(now.photo_size).bit_length())]
-    return _optimised(now, photo, schedule, reach, number, RATIO, threads)
+    return _optimised(now, photo, schedule, reach, number, RATIO, coarse, threads)
 
 
-def large_enough(sample: tuple[int, int], photo: tuple[int, int], schedule: Schedule = Schedule()) -> bool:
-    """Return whether pictures of these sizes, at one scale, have a patch at the first size."""
-    return min(*sample, *photo) * _shares(schedule.start)[0] >= PATCH + 1
+def large_enough(sample: tuple[int, int], photo: tuple[int, int]) -> bool:
+    """Return whether pictures of these sizes, at one scale, can be made of patches."""
+    return min(*sample, *photo) >= SMALLEST
 
 
 def refine(
@@ -161,6 +179,7 @@ def refine(
     Each doubling asks the neighbours and a few pixels about every match, which undoes the lattice that an
     enlarged field has. `photo`: (H, W, 3) uint8, at least at that size.
     """
+    schedule = schedule.settled()
     schedule = dataclasses.replace(
         schedule, passes=2, sweeps=2, distance=dataclasses.replace(schedule.distance, reuse=0.0)
     )
@@ -172,7 +191,7 @@ def refine(
         )
         projection = enlarged(projection, _pair(picture), _pair(keys))
         near = resized(photo, (height << number, width << number))
-        projection = _optimised(projection, near, schedule, [4, 2, 1], 100 + number, 0.5, threads)
+        projection = _optimised(projection, near, schedule, [4, 2, 1], 100 + number, 0.5, False, threads)
     return projection
 
 
@@ -183,6 +202,7 @@ def _optimised(
     radii: list[int],
     number: int,
     ratio: float,
+    coarse: bool,
     threads: int,
 ) -> Projection:
     """Search and vote at one size, `schedule.passes` times."""
@@ -203,14 +223,14 @@ def _optimised(
                 radii=radii, steps=(8, 4, 2, 1) if ratio == RATIO else (4, 2, 1),
                 turn=(number * TURNS + turn * schedule.sweeps + again),
             )  # fmt: skip
-        picture = vote(sharp, field, cost, threads=threads)
+        picture = vote(sharp, field, None if coarse else cost, threads=threads)
     return Projection(picture, field, now.photo_size)
 
 
-def _shares(start: float) -> list[float]:
-    """Return the sizes as shares of the last, smallest first."""
+def _shares(start: float, side: int) -> list[float]:
+    """Return the sizes as shares of the last, whose shorter side is `side` pixels, smallest first."""
     shares = [1.0]
-    while shares[-1] * RATIO >= start:
+    while shares[-1] * RATIO >= max(start, SMALLEST / side):
         shares.append(shares[-1] * RATIO)
     return shares[::-1]
 

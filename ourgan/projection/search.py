@@ -128,19 +128,27 @@ def uses(field: Field, keys: tuple[int, int]) -> Array:
 
 
 def reuse_price(field: Field, contrasts: Array, sources: int, share: float) -> NDArray[np.int32]:
-    """Return what each match costs for being used more than the mean: (sources, h - 6, w - 6).
+    """Return what each match costs for being used more than the mean: (pages, sources, h - 6, w - 6).
 
-    A price in proportion to the contrast: the same leaf twice is seen, the same blue sky is not.
+    A price in proportion to the contrast: the same leaf twice is seen, the same blue sky is not. Use is
+    counted in pages of a wide picture, as wide as the photo and half over each other: what comes again
+    farther away is no repeat.
     """
     keys = contrasts.shape
     radius = max(3, keys[1] // REUSE_RADIUS)
     margin = ((radius, radius), (radius, radius))
-    used = _sums(np.pad(uses(field, keys), margin), 2 * radius + 1)
     area = _sums(np.pad(np.ones(keys, np.int64), margin), 2 * radius + 1)
-    queries = max(field.shape[0] * field.shape[1], contrasts.size)
-    over = np.clip(used * 256 * contrasts.size // (area * queries) - REUSE_FREE, 0, REUSE_MOST)
-    price = np.minimum(over * contrasts // 256 * round(share * 256) // 256, 2**24).astype(np.int32)
-    return np.stack([price, price[:, ::-1]][:sources])
+    step, width = max(1, keys[1] // 2), field.shape[1]
+    pages = max(1, width // step - 1)
+    prices = []
+    for page in range(pages):
+        part = field[:, page * step : width if page + 1 == pages else (page + 2) * step]
+        used = _sums(np.pad(uses(part, keys), margin), 2 * radius + 1)
+        queries = max(part.shape[0] * part.shape[1], contrasts.size)
+        over = np.clip(used * 256 * contrasts.size // (area * queries) - REUSE_FREE, 0, REUSE_MOST)
+        price = np.minimum(over * contrasts // 256 * round(share * 256) // 256, 2**24).astype(np.int32)
+        prices.append(np.stack([price, price[:, ::-1]][:sources]))
+    return np.stack(prices)
 
 
 def sweep(
@@ -175,7 +183,7 @@ def sweep(
     """
     tall, wide = sources.shape[1] - PATCH + 1, sources.shape[2] // 3 - PATCH + 1
     if price is None:
-        price = np.zeros((len(sources), tall, wide), np.int32)
+        price = np.zeros((1, len(sources), tall, wide), np.int32)
     found, cost = np.empty_like(field), np.empty(field.shape[:2], np.int32)
     loop = search_loops().sweep
     over_rows(
@@ -192,15 +200,17 @@ def _heights(patches: int, height: int) -> NDArray[np.int64]:
     return (2 * np.arange(patches) + PATCH) * (SHARES // 2) // height
 
 
-def vote(sources: Pixels, field: Field, cost: Array, *, threads: int = 1) -> Pixels:
+def vote(sources: Pixels, field: Field, cost: Array | None = None, *, threads: int = 1) -> Pixels:
     """Return the picture (h, w, 3) in which every pixel is a weighted mean of the matches over it.
 
-    A patch counts 1 / (1 + cost / (2 * third quartile))^2, never nothing: where all costs are large the mean
-    is still one.
+    With `cost` a patch counts 1 / (1 + cost / (2 * third quartile))^2, never nothing: where all costs are
+    large the mean is still one. Without it all count alike.
     """
-    scale = 2 * max(1, int(np.partition(cost, cost.size * 3 // 4, axis=None)[cost.size * 3 // 4]))
-    share = 1024 * scale // (scale + cost.astype(np.int64))
-    weight = np.maximum(1, share * share >> 10).astype(np.int32)
+    weight = np.ones(field.shape[:2], np.int32)
+    if cost is not None:
+        scale = 2 * max(1, int(np.partition(cost, cost.size * 3 // 4, axis=None)[cost.size * 3 // 4]))
+        share = 1024 * scale // (scale + cost.astype(np.int64))
+        weight = np.maximum(1, share * share >> 10).astype(np.int32)
     height, width = (length + PATCH - 1 for length in field.shape[:2])
     picture = np.empty((height, 3 * width), np.uint8)
     window = np.array(WINDOW, np.int64)

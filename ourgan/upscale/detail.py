@@ -87,18 +87,26 @@ class Look:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for: the two switches, each of which may be "auto", and a photo's file."""
+    """What the user asked for: the two switches, each of which may be "auto", a photo's file, novelty."""
 
     scene: str
     detail: str
     photo: str | os.PathLike[str] | None = None
+    novelty: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("scene", self.scene, SCENES)
         check_choice("detail", self.detail, DETAILS)
-        if self.scene == "drawn" and (self.photo is not None or self.detail == "photo"):
-            what = "detail photo" if self.detail == "photo" else "a photo"
+        if self.novelty is not None and not 0 <= self.novelty <= 1:
+            raise OurganError(f"novelty {self.novelty}: use a number from 0 to 1")
+        if self.scene == "drawn" and (self._given or self.detail == "photo"):
+            what = "detail photo" if self.detail == "photo" else "a photo" if self.photo else "novelty"
             raise OurganError(f"{what} does not go with scene drawn: take scene projected, or leave it out")
+
+    @property
+    def _given(self) -> bool:
+        """Whether something was given that only projected scenes obey."""
+        return self.photo is not None or self.novelty is not None
 
     def decide(
         self,
@@ -128,9 +136,9 @@ class Wish:
         def patches() -> PhotoPatches:
             (height, width), scene = sizes
             size = (scene[0], max(1, round(width * scene[0] / height)))
-            return PhotoPatches.read(find_photo(metadata, directory, self.photo), size, scene)
+            return PhotoPatches.read(find_photo(metadata, directory, self.photo), size, scene, self.novelty)
 
-        scene, detail, given = self.scene, self.detail, self.photo is not None
+        scene, detail, given = self.scene, self.detail, self._given
         if scene == "drawn" or (scene == "auto" and detail == "network" and not given):
             return Look()
         if detail == "network":
@@ -192,11 +200,13 @@ class Windows:
         """
         patches = look.patches
         if patches is None or look.detail == "network":
-            key = (*key, look.scene, patches and patches.photo.sha256)
+            key = (*key, look.scene, patches and (patches.photo.sha256, patches.schedule))
             return self._network.crop(upscaler, key, lambda: look.begin(draw()), seed, steps, box, tolerance)
         scale, sha256 = 4 ** len(steps), patches.photo.sha256
         with self._lock:
-            pieces = _remembered(self._pieces, (*key, sha256), lambda: patches.pieces(draw()))
+            pieces = _remembered(
+                self._pieces, (*key, sha256, patches.schedule), lambda: patches.pieces(draw())
+            )
             photo = look.enlarged or _remembered(
                 self._scaled, (sha256, patches.size, scale), lambda: patches.scaled(scale)
             )

@@ -54,7 +54,7 @@ class PhotoPatches:
     schedule: Schedule = field(default_factory=Schedule)
 
     @classmethod
-    def read(cls, photo: ModelPhoto, size: Size, scene: Size) -> PhotoPatches:
+    def read(cls, photo: ModelPhoto, size: Size, scene: Size, novelty: float | None = None) -> PhotoPatches:
         """Read a photo that has `size` at the scale of a `scene`; refuse one that is smaller than that."""
         pixels = _read(photo)
         height, width = pixels.shape[:2]
@@ -67,7 +67,7 @@ class PhotoPatches:
         if large or not large_enough(scene, size):
             what = f"a scene of {scene[1]}x{scene[0]} pixels is too {'large' if large else 'small'}"
             raise OurganError(f"{what} to be redrawn from the photo: take scene drawn")
-        return cls(photo, pixels, size)
+        return cls(photo, pixels, size, Schedule() if novelty is None else Schedule(novelty=novelty))
 
     def describe(self) -> dict[str, Any]:
         """Return the photo and the settings of the projection in JSON values."""

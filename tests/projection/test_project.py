@@ -20,7 +20,7 @@ def sharpness(picture):
 
 def test_a_projection_has_the_layout_of_the_sample_and_the_paint_of_the_photo(small, blurred):
     photo = small()
-    found = project(blurred, photo)
+    found = project(blurred, photo, Schedule(start=0.4))
     assert found.picture.shape == blurred.shape and found.photo_size == (64, 96)
     assert sharpness(found.picture) > 0.7 * sharpness(photo) > 1.4 * sharpness(blurred)
     coarse = [resized(picture, (8, 12)).astype(int) for picture in (blurred, found.picture, photo)]
@@ -80,6 +80,23 @@ def test_the_seed_is_the_searchs_and_counts(small, blurred):
     one, again, other = (project(blurred, small(), Schedule(seed=seed)).picture for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
+
+
+def test_novelty_cuts_the_photo_into_smaller_pieces(small):
+    sample, photo = small("picos-de-europa"), small()
+
+    def coherent(novelty):
+        field = project(sample, photo, Schedule(novelty=novelty)).field
+        return (field[:, 1:] - field[:, :-1] == [0, 1, 0]).all(2).mean()
+
+    assert Schedule().settled() == Schedule()
+    assert coherent(0.0) > coherent(0.5) + 0.02 > coherent(1.0) + 0.04, [coherent(n) for n in (0.0, 0.5, 1.0)]
+
+
+def test_however_small_a_picture_it_begins_at_a_size_that_has_a_layout(small):
+    small_first, *_ = coarse_to_fine(small(size=(24, 36)), small(), Schedule(passes=1, sweeps=1))
+    first, *_ = coarse_to_fine(small(size=(96, 144)), small(size=(96, 144)), Schedule(passes=1, sweeps=1))
+    assert len(small_first.picture) == 24 and len(first.picture) == round(96 * 0.75**5)
 
 
 def test_even_a_grey_sample_gives_a_picture(small):

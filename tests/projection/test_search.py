@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ourgan.projection import plain_search
+from ourgan.projection.kernels import CHOICE
 from ourgan.projection.search import (
     Distance,
     contrast,
@@ -90,11 +91,33 @@ def test_repeats_cost_in_proportion_to_what_is_seen(small):
     identity = np.stack([*np.mgrid[0:58, 0:90], np.zeros((58, 90), int)], 2).astype(np.int16)
     seen = contrast(photo)
     assert (reuse_price(identity, seen, 1, 0.3) == 0).all()
-    price = reuse_price(everywhere, seen, 2, 0.3)
+    (price,) = reuse_price(everywhere, seen, 2, 0.3)
     assert price[0, 30, 40] > 0 and price[0, 2, 2] == 0
     np.testing.assert_array_equal(price[0], price[1][:, ::-1])
     assert (reuse_price(everywhere, np.zeros_like(seen), 1, 0.3) == 0).all()
     assert uses(everywhere, (58, 90))[30, 40] == 58 * 90
+
+
+def test_in_a_wide_picture_use_counts_within_the_photos_width(small):
+    photo = small()
+    identity = np.stack([*np.mgrid[0:58, 0:90], np.zeros((58, 90), int)], 2).astype(np.int16)
+    twice = identity.copy()
+    twice[:, 45:, 1] -= 45  # the photo's left half again
+    prices = reuse_price(np.concatenate([identity] * 2 + [twice] * 2, 1), contrast(photo), 1, 0.3)
+    assert len(prices) == 7 and (prices[:3] == 0).all()
+    assert (prices[4:, 0, :, :30] > 0).any((1, 2)).all() and (prices[4:, 0, :, 60:] == 0).all()
+    # A query is priced by the page in whose middle it lies.
+    field = random_field((64, 366), (64, 96), 0, False)
+    far = np.zeros_like(prices)
+    far[5:] = 2**24
+    columns = np.arange(360)
+    for name in ("numba", "numpy"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CHOICE, name)
+            _, cost = sweep(
+                np.tile(photo, (1, 4, 1))[:, :366], sources_of(photo, False), field, PLAIN, price=far
+            )
+        assert ((cost >= 2**24).all(0) == ((columns - 22) // 45 >= 5)).all()
 
 
 def test_a_price_makes_a_search_use_more_of_the_photo(small):
@@ -127,6 +150,14 @@ def test_a_vote_of_one_piece_is_that_piece_whatever_the_costs(small):
     field = np.stack([*(np.mgrid[0:20, 0:30] + 11), np.zeros((20, 30), int)], 2).astype(np.int16)
     for cost in (np.zeros((20, 30), np.int32), np.full((20, 30), 2**31 - 1, np.int32)):
         np.testing.assert_array_equal(vote(sources_of(photo, False), field, cost), photo[11:37, 11:47])
+
+
+def test_without_costs_all_patches_of_a_vote_count_alike(small):
+    sources, field = sources_of(small(), False), random_field((26, 36), (64, 96), 0, False)
+    same, other = (np.full((20, 30), 7, np.int32) for _ in range(2))
+    other[:, :15] = 99
+    np.testing.assert_array_equal(vote(sources, field), vote(sources, field, same))
+    assert (vote(sources, field) != vote(sources, field, other)).any()
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -162,6 +162,19 @@ def test_threads_wide_scenes_and_scenes_given(model: OurGAN, monkeypatch: pytest
     assert all(map(np.array_equal, first, again))
 
 
+def test_novelty_is_of_projected_scenes_in_pictures_and_windows(model: OurGAN, tmp_path: Path) -> None:
+    usual, new = drawn(model, **OURS), drawn(model, novelty=1.0, **OURS)
+    assert np.array_equal(usual, drawn(model, novelty=0.5, **OURS)) and not np.array_equal(usual, new)
+    for novelty, picture in ((0.5, usual), (1.0, new), (0.5, usual)):
+        window = to_uint8(model.crop(5, "1k", (3, 4, 60, 50), novelty=novelty, **OURS))
+        assert np.array_equal(window, picture[4:54, 3:63])
+    middle = [to_uint8(model.crop(5, "1k", (0, 0, 64, 64), detail="network", scene="auto", novelty=n))
+              for n in (0.0, 1.0)]  # fmt: skip
+    assert not np.array_equal(*middle)
+    model.synthesize(5, "1k", tmp_path / "s.tif", progress=False, novelty=1.0, **OURS)
+    assert json.loads((tmp_path / "s.json").read_text())["projection"]["novelty"] == 1.0
+
+
 KILLED = """
 import sys, os, signal, torch
 from ourgan.io import canvas, tiff
@@ -212,6 +225,7 @@ def test_the_record_names_scene_detail_and_photo(model: OurGAN, small: Path, tmp
     photo = {"file": "photo.png", "sha256": sha256(small), "pixels": [500, 375]}
     assert records["ours"]["photo"] == records["middle"]["photo"] == photo
     assert records["ours"]["photo_shown_at"] == [128, 96] and "weights" not in records["ours"]
+    assert records["ours"]["projection"]["novelty"] == 0.5 and "projection" not in records["plain"]
     assert "photo" not in records["plain"] and "weights" in records["middle"]
 
 
@@ -224,6 +238,9 @@ def test_refusals_are_one_line_and_begin_nothing(model: OurGAN, small: Path, tmp
     cases: list[tuple[OurGAN, dict[str, Any], str]] = [
         (model, {"scene": "drawn", "detail": "photo"}, "detail photo does not go with scene drawn"),
         (model, {"photo": small}, "a photo does not go with scene drawn"),
+        (model, {"novelty": 0.7}, "novelty does not go with scene drawn"),
+        (model, OURS | {"novelty": 1.1}, "novelty 1.1: use a number from 0 to 1"),
+        (model, OURS | {"novelty": float("nan")}, "novelty nan"),
         (model, {"detail": "pixels"}, "detail 'pixels': use one of auto, network, photo"),
         (model, {"scene": "painted"}, "scene 'painted': use one of"),
         (model, OURS | {"photo": PHOTO}, "not the photo of this model, which learned from mine.png"),
