@@ -17,9 +17,11 @@ from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import nearest, to_dict
 from ourgan.benchmark import paper
 from ourgan.benchmark.photo_sets import Photograph
+from ourgan.benchmark.ways import PIXELS
 from ourgan.config import GENERATORS, SuperResolutionConfig, steps_of
 from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_model
 from ourgan.io.read import read_image
+from ourgan.models.training_free import TrainingFree
 from ourgan.upscale.upscaler import starting_network
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -88,6 +90,8 @@ def open_model(directory: Path, name: str = "") -> Model:
         generator.noise_amplitudes,
         files.sha256(directory / STRUCTURE),
     ]
+    if isinstance(generator, TrainingFree):
+        drawn_by.append(PIXELS)  # its scenes change with the search
     return Model(
         directory=directory.resolve(),
         generator=name or config.generator,
