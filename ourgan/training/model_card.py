@@ -20,6 +20,7 @@ from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG
 
 SHEET = "samples.jpg"
+CARD = "README.md"  # written last
 SHEET_SEEDS = range(12)
 KINDS = {
     "ourgan": "An OUR-GAN",
@@ -54,7 +55,7 @@ def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, tr
     }
     if training_log.exists():
         files.write_bytes(out / LOG, training_log.read_bytes())
-    files.write_bytes(out / "README.md", card(model, metrics, out.resolve().name).encode())
+    files.write_bytes(out / CARD, card(model, metrics, out.resolve().name).encode())
 
 
 def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:

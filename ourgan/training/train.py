@@ -39,7 +39,7 @@ from ourgan.training.job import (
     check_writable,
     choose_settings,
 )
-from ourgan.training.model_card import write_model_card
+from ourgan.training.model_card import CARD, write_model_card
 from ourgan.training.run import training_minutes
 from ourgan.training.scales import train_global_structure
 from ourgan.upscale.upscaler import Upscaler
@@ -124,8 +124,9 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
         check_photo(job.photo, job.structure.network.sizes(height / width))
     if job.steps[-1] > 1:
         check_steps(job)
-    if model is None:
-        model = _train_structure(job)
+    begun = model is not None
+    model = model or _train_structure(job)
+    if not begun or (job.steps[0] == 1 and not (job.out / CARD).exists()):  # killed before it was written
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
     keep_photo(ModelPhoto(job.photo.path, job.photo.sha256), job.out)
     for step in job.steps[1:] if job.steps[0] == 1 else job.steps:

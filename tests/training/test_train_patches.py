@@ -109,7 +109,10 @@ def test_what_is_there_is_found_to_be_done(
     made: Path, profile: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (made / "global.safetensors").read_bytes()
+    for name in ("README.md", "samples.jpg"):  # killed while samples were drawn
+        (made / name).unlink()
     assert train(made, profile, "--resume") == 0  # without --steps, step 1 alone
+    assert (made / "README.md").exists() and (made / "samples.jpg").exists()
     capsys.readouterr()
     assert "finished model already" in refusal(capsys, train(made, profile, "--generator", "patches"))
     line = refusal(capsys, train(made, profile, "--generator", "ourgan", "--resume"))
