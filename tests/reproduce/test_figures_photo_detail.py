@@ -74,12 +74,3 @@ def test_pieces_and_what_is_added() -> None:
     bare, evened = sheet[70:110, 6:66].astype(int), sheet[70:110, 72:132].astype(int)
     assert (bare == bare[0, 0]).all()
     assert (evened[0, -1] - evened[0, 0] == 3 * 5).all()  # three times the contrast
-
-
-def test_copying_is_drawn_beside_fidelity() -> None:
-    points = {"drawn": [(0.3, 9.0)], "redrawn": [(0.7, 2.0), (0.8, 1.0)]}
-    figure = figures.draw_copying(points, {"the photo": 1.0})
-    drawn, redrawn, known = figure.axes[0].lines
-    assert list(redrawn.get_xdata()) == [0.7, 0.8] and list(redrawn.get_ydata()) == [2.0, 1.0]
-    assert list(drawn.get_xdata()) == [0.3] and list(known.get_xdata()) == [1.0, 1.0]
-    assert as_picture(figure).width > 300

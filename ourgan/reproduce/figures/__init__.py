@@ -36,7 +36,7 @@ __getattr__, __dir__, __all__ = lazy(
             "generator_sheet",
             "paint_landscape",
         ],
-        "photo_detail": ["draw_copying", "draw_matches", "draw_search", "pieces_sheet", "source_sheet"],
+        "photo_detail": ["draw_matches", "draw_search", "pieces_sheet", "source_sheet"],
         "super_resolution": [
             "comparison_sheet",
             "degradation_sheet",

@@ -1,4 +1,4 @@
-"""Detail from the photo (notebook 08): patches, the field as colours, pieces, copying beside fidelity."""
+"""Detail from the photo (notebook 08): patches, the search, the field as colours, pieces."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def draw_matches(
 
 
 def draw_search(costs: Mapping[str, Sequence[float]], exact: float) -> Figure:
-    """Draw the mean distance over the sweeps, by name, above that of the true nearest patches."""
+    """Draw the mean distances of two searches over the sweeps, above that of the true nearest patches."""
     figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-    for (name, values), colour in zip(costs.items(), ("OUR-GAN", "tiles"), strict=False):
-        axes.plot(range(len(values)), values, "o-", color=COLOURS[colour], label=name)
-    axes.axhline(exact, color="black", lw=0.8, ls=":", label="every patch of the photo compared")
+    for (name, values), line in zip(costs.items(), ("o--", "o-"), strict=True):
+        axes.plot(range(len(values)), values, line, color=COLOURS["photo"], label=name)
+    axes.axhline(exact, color=COLOURS["paper"], lw=0.8, ls=":", label="every patch of the photo compared")
     axes.set(xlabel="sweeps", ylabel="mean distance, squares of [0, 1]", yscale="log")
     axes.legend()
     return figure
@@ -131,29 +131,6 @@ def pieces_sheet(pieces: Pieces, photo: Pixels, side: int = 300) -> Image.Image:
     ]
     captions = ["pieces", f"what is added, {GAIN} times", "a window without it", "and with it"]
     return contact_sheet([*shown, *map(from_uint8, steps)], 2, captions)
-
-
-def draw_copying(
-    points: Mapping[str, Sequence[tuple[float, float]]], calibration: Mapping[str, float]
-) -> Figure:
-    """Draw each picture's distance from the photo over how much of it is copied.
-
-    Args:
-        points: (share copied together, distance) of pictures, by one of COLOURS.
-        calibration: the share that the photo and others have, drawn as lines.
-    """
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, pairs in points.items():
-        across, up = zip(*pairs, strict=True)
-        axes.plot(across, up, "o", color=COLOURS[name], alpha=0.8, label=name)
-    for name, share in calibration.items():
-        axes.axvline(share, color=COLOURS["paper"], lw=1, ls="--", zorder=0)
-        above: Any = axes.get_xaxis_transform()
-        axes.text(share, 1.02, name, ha="center", color=COLOURS["paper"], fontsize=9, transform=above)
-    axes.set(xlabel="share of neighbouring patches copied together", ylabel="SI-FD relu4_3 from the photo")
-    axes.set(xlim=(0, 1.05), ylim=(0, None))
-    axes.legend(fontsize=9)
-    return figure
 
 
 def _picture(axes: Axes, picture: Pixels, title: str) -> Axes:
