@@ -108,11 +108,7 @@ def test_memory_is_drawn_as_it_was_traced() -> None:
 
 
 def test_a_thing_has_its_colour_in_every_figure_and_shares_it_with_none() -> None:
-    same = {
-        "with the coordinate": "OUR-GAN",
-        "without": "HP-VAE-GAN",
-        "drawn": "OUR-GAN",
-    }  # one thing under two names
+    same = {"with the coordinate": "OUR-GAN", "without": "HP-VAE-GAN"}  # one thing under two names
     colours = {name: colour for name, colour in COLOURS.items() if name not in same}
     assert len(set(colours.values())) == len(colours)
     assert all(COLOURS[name] == COLOURS[other] for name, other in same.items())
