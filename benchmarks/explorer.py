@@ -3,7 +3,9 @@
     OURGAN_WEIGHTS=package python benchmarks/explorer.py [--threads 2]
 
 The widgets are set as a browser would set them, in an event loop as in a kernel; the time ends when the
-worker is idle and the picture is there. What takes over two seconds shows progress in its panel.
+worker is idle and the picture is there. What takes over two seconds shows progress in its panel. Then the
+deep zoom of scenes with detail from the photo, from its smallest level to the first sharp tile. In brackets
+the processor time, which does not depend on what runs beside.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ from pathlib import Path
 import torch
 
 from ourgan._core.devices import best_device
+from ourgan._core.errors import OurganError
 from ourgan._core.provenance import device_name
+from ourgan.config import SIZES
 from ourgan.explorer import Explorer
+from ourgan.explorer.deep_zoom.source import SceneSource
+from ourgan.explorer.state.background import ByteCache
 from ourgan.explorer.widgets.base import walk
+from ourgan.pipeline import OurGAN
 
 MODELS = Path(__file__).parents[1] / "data/models"
 
@@ -57,13 +64,17 @@ def controls(explorer: Explorer) -> dict[str, list[Callable[[], object]]]:
         "seam lab, overlap": sets("overlap", 8, 16, 32),
         "seam lab, tile": sets("tile", 32, 16, 64),
         "a page of the gallery": sets("tabs", "Gallery") + presses("next", 2),
+        "(open the edits again)": sets("tabs", "Edit"),
+        "the scene redrawn from the photo": sets("scene-switch", "projected"),
+        "another seed, drawn and redrawn": sets("seed", 31, 32, 33),
     }
 
 
 async def measure() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as out:
-        explorer = Explorer(MODELS / "picos-de-europa", MODELS / "picos-de-europa-plain", out=out)
+        models = MODELS / "picos-de-europa", MODELS / "picos-de-europa-plain"
+        explorer = Explorer(*models, out=out, scene="drawn")
 
         async def idle() -> None:
             await asyncio.sleep(0.02)  # what comes after a short pause has come
@@ -72,15 +83,44 @@ async def measure() -> None:
 
         await idle()
         for name, actions in controls(explorer).items():
-            seconds = []
+            seconds, spent = [], []
             for act in actions:
-                started = time.perf_counter()
+                started, processor = time.perf_counter(), time.process_time()
                 act()
                 await idle()
                 seconds.append(time.perf_counter() - started)
+                spent.append(time.process_time() - processor)
             if not name.startswith("("):
-                print(f"{name}: {statistics.median(seconds):.2f} s (at most {max(seconds):.2f})", flush=True)
+                median, most = statistics.median(seconds), max(seconds)
+                print(
+                    f"{name}: {median:.2f} s, at most {most:.2f} [{statistics.median(spent):.2f}]", flush=True
+                )
+        deep_zoom(explorer.session.model)
         explorer.close()
+
+
+def deep_zoom(model: OurGAN) -> None:
+    """Measure tiles in the order in which the viewer asks for them, of scenes with detail from the photo."""
+    for size in SIZES:
+        try:
+            sources = [
+                SceneSource(model, seed, size, ByteCache(), scene="projected", detail="photo")
+                for seed in (41, 42, 43)
+            ]
+        except OurganError as error:
+            print(f"deep zoom at {size}: {error}")
+            continue
+        levels = range(len(sources[0].shapes))
+        seconds, spent = [], []
+        for source in sources:
+            started, processor = time.perf_counter(), time.process_time()
+            for level in levels:
+                source.pixels((level, 0, 0))
+            seconds.append(time.perf_counter() - started)
+            spent.append(time.process_time() - processor)
+        median, most = statistics.median(seconds), max(seconds)
+        what = f"deep zoom at {size}, all levels to the first sharp tile"
+        print(f"{what}: {median:.2f} s, at most {most:.2f} [{statistics.median(spent):.2f}]", flush=True)
 
 
 def main() -> None:

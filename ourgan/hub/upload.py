@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,16 @@ from ourgan.hub.download import NEEDED
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi
 
+CARD = "README.md"
+PHOTO_LINE = re.compile(rb"^The photo's own file is .*$", re.MULTILINE)  # of the card
 # What is uploaded; of an earlier upload, these are removed where the model no longer has them.
 FILES = (
     *NEEDED,
     *(f"sr{step}.safetensors" for step in (2, 3, 4)),
     *(f"sr{step}-log.jsonl" for step in (2, 3, 4)),
-    "README.md",
+    CARD,
     "samples.jpg",
+    "redrawn.jpg",
     "thumbnail.jpg",
     "log.jsonl",
 )
@@ -45,7 +49,7 @@ def upload_model(
         repository: "user/repo".
         private: whether a new repository is private; one that exists must be, too.
         photo: also upload the photo that lies in the directory. Without it, one of an earlier upload is
-            removed from the repository's files (its history keeps it).
+            removed from the repository's files (its history keeps it). The card that is uploaded says which.
         endpoint: the Hub's address, if it is another than its client's.
         token: for the Hub, if it is another than its client's.
         message: of the commit.
@@ -112,11 +116,40 @@ def _commit(
     return api.create_commit(
         repository,
         [
-            *(CommitOperationAdd(name, directory / name) for name in names),
+            *(CommitOperationAdd(name, _content(directory / name, names)) for name in names),
             *(CommitOperationDelete(name) for name in stale),
         ],
         commit_message=message,
         parent_commit=before.sha,
+    )
+
+
+def _content(path: Path, names: list[str]) -> Path | bytes:
+    """Return what is uploaded of a file: of the card, with a line on whether the photo is published."""
+    if path.name != CARD:
+        return path
+    return say_where_the_photo_is(path.read_bytes(), next((name for name in names if name in PHOTOS), None))
+
+
+def say_where_the_photo_is(card: bytes, photo: str | None) -> bytes:
+    """Return a model card that says whether the photo is among the model's files, in place of what it said.
+
+    Args:
+        card: Markdown in UTF-8.
+        photo: its name among the files, None if it is not one of them.
+    """
+    line = photo_line(photo).encode()
+    said, count = PHOTO_LINE.subn(lambda _: line, card)
+    return said if count else card.rstrip() + b"\n\n" + line + b"\n"
+
+
+def photo_line(photo: str | None) -> str:
+    """Return the line of a card on whether the photo, called `photo`, is among the model's files."""
+    if photo:
+        return f"The photo's own file is among these: `{photo}`."
+    return (
+        "The photo's own file is not among these. Who has it names it with `--photo FILE`, or puts it beside "
+        "them as `photo.jpg`; it is known by its checksum."
     )
 
 

@@ -1,27 +1,36 @@
-"""What lies beside a model's weights: contact sheet, log and model card."""
+"""What lies beside a model's weights: contact sheet, a picture of the photo's pixels, log and model card."""
 
 from __future__ import annotations
 
+import dataclasses
 import html
+import io
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 from huggingface_hub import ModelCardData
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from ourgan._core import files
+from ourgan.config import steps_of
+from ourgan.hub.upload import photo_line
 from ourgan.io.model_dir import StepMetadata
 from ourgan.io.pixels import contact_sheet, resize
 from ourgan.metrics.layout import distance_to_photo, diversity, row_colour_error
 from ourgan.models.training_free import TrainingFree
 from ourgan.pipeline import OurGAN
 from ourgan.training.checkpoint import LOG
+from ourgan.upscale.detail import Wish
 
 SHEET = "samples.jpg"
 CARD = "README.md"  # written last
 SHEET_SEEDS = range(12)
+REDRAWN = "redrawn.jpg"
+LARGEST = 300_000  # bytes of it
 KINDS = {
     "ourgan": "An OUR-GAN",
     "hp-vae-gan": "An HP-VAE-GAN",
@@ -33,8 +42,7 @@ KINDS = {
 def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, training_log: Path) -> None:
     """Save a model into its directory, with what a reader wants to see and to know of it.
 
-    Draws twelve samples, and overwrites what is there: weights of step 1, config.json, the log, the contact
-    sheet and README.md.
+    Overwrites what is there: weights of step 1, config.json, the log and what `write_card` writes.
 
     The weights of its steps lie in `out` already. The training log, of step 1, is copied where there is one.
 
@@ -43,6 +51,19 @@ def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, tr
         OSError: `out` cannot be written.
     """
     model.save_pretrained(out)
+    if training_log.exists():
+        files.write_bytes(out / LOG, training_log.read_bytes())
+    write_card(dataclasses.replace(model, directory=out), photo, out)
+
+
+def write_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path) -> None:
+    """Draw twelve samples and, if the photo is at hand, a picture of its pixels; write them and README.md.
+
+    Args:
+        model: lies in `out`.
+        photo: that it learned from, in [0, 1].
+        out: its directory.
+    """
     samples = [model.sample(seed) for seed in SHEET_SEEDS]
     small = resize(photo, (samples[0].shape[1], samples[0].shape[2]))
     sheet = contact_sheet([small, *samples[:11]], 4, ["the photo", *(f"seed {s}" for s in SHEET_SEEDS)][:12])
@@ -53,46 +74,111 @@ def write_model_card(model: OurGAN, photo: Float[Tensor, "3 h w"], out: Path, tr
         "diversity": diversity(samples),
         "distance_to_photo": min(distance_to_photo(small, s) for s in samples),
     }
-    if training_log.exists():
-        files.write_bytes(out / LOG, training_log.read_bytes())
-    files.write_bytes(out / CARD, card(model, metrics, out.resolve().name).encode())
+    redrawn = _redraw(model, out / REDRAWN)
+    kept = next((name for name in files.PHOTOS if (out / name).is_file()), None)
+    text = card(model, metrics, out.resolve().name, redrawn=redrawn, photo_file=kept)
+    files.write_bytes(out / CARD, text.encode())
 
 
-def card(model: OurGAN, metrics: dict[str, float], name: str) -> str:
-    """Return the model card: front matter for the Hub, then Markdown."""
+def _redraw(model: OurGAN, path: Path) -> bool:
+    """Write a picture with detail from the photo, of 300 kB at most; return whether there is one now."""
+    look = model.look(Wish("auto", "auto"), model.generator.sizes[-1], steps_of("1k"))
+    if look.detail != "photo":
+        path.unlink(missing_ok=True)
+        return False
+    pixels = model.synthesize(SHEET_SEEDS[0], "1k", scene="projected", detail="photo", progress=False)
+    for quality in range(90, 0, -5):
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(pixels)).save(buffer, format="jpeg", quality=quality)
+        if buffer.tell() <= LARGEST:
+            break
+    files.write_bytes(path, buffer.getvalue())
+    return True
+
+
+def card(
+    model: OurGAN,
+    metrics: dict[str, float],
+    name: str,
+    *,
+    redrawn: bool = False,
+    photo_file: str | None = None,
+) -> str:
+    """Return the model card: front matter for the Hub, then Markdown.
+
+    Args:
+        model: that it is about.
+        metrics: of its samples.
+        name: of the model.
+        redrawn: whether there is a picture with detail from the photo beside it.
+        photo_file: the photo's name beside it, if it is there.
+    """
     front_matter = ModelCardData(
         library_name="ourgan",
         tags=["ourgan", "one-shot", "image-generation", "super-resolution"],
         license="other",
         thumbnail=SHEET,
     )
-    metadata, generator = model.metadata, model.generator.config.generator
-    credit = _plain(metadata.credit)
-    licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
-    if isinstance(model.generator, TrainingFree):
-        licence += " The model holds the photo, and its pictures are made of the photo's pixels."
-    photo = f"{_plain(metadata.photo)} (sha256 `{metadata.photo_sha256}`)"
+    credit, learned = _plain(model.metadata.credit), not isinstance(model.generator, TrainingFree)
     return f"""---
 {front_matter.to_yaml().strip()}
 ---
 
 # {_plain(name)}
 
-{KINDS[generator]} model of one photograph, {photo}. {licence}
+{_origin(model)}
 
 ![samples]({SHEET})
+
+{_pixels(credit, redrawn, learned)}
+
+{photo_line(photo_file)}
 
 | | |
 |---|---|
 {_structure(model)}
 {_steps(model)}
-| row colour error | {metrics["row_colour_error"]:.1f} 8-bit levels (lower: more of the photo's layout) |
-| diversity | {metrics["diversity"]:.1f} 8-bit levels (mean over pairs; higher: more variety) |
-| nearest to the photo | {metrics["distance_to_photo"]:.1f} 8-bit levels (0 would be a copy) |
+{_measured(metrics)}
 
     {_command(model, name)}
     ourgan synthesize {_word(name)} --seed 7 --size 4k --out scene.tif
 """
+
+
+def _origin(model: OurGAN) -> str:
+    """Return the sentences of the card on the photo and its author."""
+    metadata, credit = model.metadata, _plain(model.metadata.credit)
+    licence = f"Photo: {credit}." if credit else "Ask the photo's author before you publish the model."
+    if isinstance(model.generator, TrainingFree):
+        licence += " The model holds the photo, and its pictures are made of the photo's pixels."
+    photo = f"{_plain(metadata.photo)} (sha256 `{metadata.photo_sha256}`)"
+    return f"{KINDS[model.generator.config.generator]} model of one photograph, {photo}. {licence}"
+
+
+def _measured(metrics: dict[str, float]) -> str:
+    """Return the rows of the card about the samples."""
+    return f"""\
+| row colour error | {metrics["row_colour_error"]:.1f} 8-bit levels (lower: more of the photo's layout) |
+| diversity | {metrics["diversity"]:.1f} 8-bit levels (mean over pairs; higher: more variety) |
+| nearest to the photo | {metrics["distance_to_photo"]:.1f} 8-bit levels (0 would be a copy) |"""
+
+
+def _pixels(credit: str, redrawn: bool, learned: bool) -> str:
+    """Return the part of the card that says whose pixels pictures are made of."""
+    shown = f"""\
+![a picture with detail from the photo]({REDRAWN})
+
+*Seed {SHEET_SEEDS[0]} at 1K with detail from the photo; above, scenes as step 1 draws them.*
+
+"""
+    follows = (
+        f"{credit}; their licence follows the photo's" if credit else "ask its author before you use them"
+    )
+    painted = " With `--scene drawn --detail network` all is painted by networks." if learned else ""
+    return f"""\
+{shown if redrawn else ""}\
+Where the photo is at hand, `ourgan synthesize` redraws the scene from the photo's patches and takes the \
+detail from its pixels. Such pictures contain the photo's own pixels: {follows}.{painted}"""
 
 
 def _structure(model: OurGAN) -> str:

@@ -126,9 +126,9 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
         check_steps(job)
     begun = model is not None
     model = model or _train_structure(job)
+    keep_photo(ModelPhoto(job.photo.path, job.photo.sha256), job.out)
     if not begun or (job.steps[0] == 1 and not (job.out / CARD).exists()):  # killed before it was written
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
-    keep_photo(ModelPhoto(job.photo.path, job.photo.sha256), job.out)
     for step in job.steps[1:] if job.steps[0] == 1 else job.steps:
         model = _train_step(model, job, step)
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)

@@ -7,8 +7,6 @@ import re
 import shlex
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -18,8 +16,10 @@ from IPython.display import HTML
 from ourgan.config import SuperResolutionConfig
 from ourgan.io.model_dir import ModelMetadata, StepMetadata
 from ourgan.models.generators import HPVAEGAN
+from ourgan.pipeline import OurGAN
 from ourgan.reproduce import chapter
 from ourgan.training.model_card import card
+from ourgan.upscale.upscaler import Upscaler
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = [
@@ -45,12 +45,7 @@ class Tags(HTMLParser):
 
 
 def carded(facts: ModelMetadata, name: str, steps: dict[int, StepMetadata] | None = None) -> str:
-    model: Any = SimpleNamespace(
-        metadata=facts,
-        generator=HPVAEGAN(TINY.network, 0.75),
-        upscaler=SimpleNamespace(settings=SuperResolutionConfig()),
-        steps=steps or {},
-    )
+    model = OurGAN(HPVAEGAN(TINY.network, 0.75), Upscaler(SuperResolutionConfig()), facts, steps or {})
     return card(model, {"row_colour_error": 1.0, "diversity": 2.0, "distance_to_photo": 3.0}, name)
 
 

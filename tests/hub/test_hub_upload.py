@@ -16,6 +16,7 @@ from hub.models import NAME, SMALL, closed_port, content, one_line
 from hub.server import TOKEN, Hub, serve
 
 from ourgan.hub import HubError, HubUnreachable, download_model, upload_model
+from ourgan.hub.upload import photo_line
 
 MODEL = Path(__file__).parents[2] / "data" / "models" / "picos-de-europa"
 
@@ -140,11 +141,17 @@ def test_the_photo_is_published_only_when_it_is_asked_for(hub: Hub, cache: Path,
         upload_model(model, NAME, photo=True, endpoint=hub.endpoint, token=TOKEN)
     assert ("model", NAME) not in hub.repositories
     (model / "photo.png").write_bytes(b"a photo")
+    (model / "README.md").write_bytes(b"# mountains\n")
     upload_model(model, NAME, endpoint=hub.endpoint, token=TOKEN)
     repository = hub.repositories["model", NAME]
     assert "photo.png" not in repository.files
+    assert repository.files["README.md"].startswith(b"# mountains\n\nThe photo's own file is not among these")
+    (model / "README.md").write_text(f"# mountains\n\n{photo_line(None)}\n\n| a | table |\n")
     upload_model(model, NAME, photo=True, endpoint=hub.endpoint, token=TOKEN)
     assert repository.files["photo.png"] == b"a photo"
+    said = b"The photo's own file is among these: `photo.png`."
+    assert repository.files["README.md"] == b"# mountains\n\n" + said + b"\n\n| a | table |\n"
+    assert photo_line(None) in (model / "README.md").read_text()  # the card on the disk stays as it is
     found = download_model(NAME, endpoint=hub.endpoint, cache=cache)
     assert (found / "photo.png").read_bytes() == b"a photo"
     upload_model(model, NAME, endpoint=hub.endpoint, token=TOKEN)
