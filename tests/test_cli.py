@@ -81,7 +81,7 @@ def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest
     assert table["samples"][1]["row_colour_error"] == 0 and table["samples"][0]["row_colour_error"] > 0
     assert "SIFID" in table["absent"]
     capsys.readouterr()
-    assert "finished model" in refused(capsys, "train", PHOTO, "--out", trained)
+    assert "holds a model already" in refused(capsys, "train", PHOTO, "--out", trained)
     assert "exists already" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", out)
 
 

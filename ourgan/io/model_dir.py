@@ -50,6 +50,10 @@ class StepMetadata:
     st_lpips: tuple[float, float]
     psnr: tuple[float, float]
     minutes: float
+    # Of models before 0.2 these are not known.
+    profile: str = ""
+    seed: int | None = None
+    settings: str = ""  # SHA-256 of all that the profile says of it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,9 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ourgan._core import files
+from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
+from ourgan._core.strict_toml import to_dict
 from ourgan.config import Profile, SuperResolutionConfig, SuperResolutionTraining
 from ourgan.config.structure import AnyStructure, StructureConfig
+from ourgan.io.model_dir import read_model
 from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.finetune import width_of_step
@@ -21,6 +27,7 @@ from ourgan.upscale.upscaler import starting_network
 
 RUN = "training"  # subdirectory of a model that holds checkpoints and logs
 STEPS = (1, 2, 3, 4)
+DEFAULT_STEPS = (1, 2, 3)  # of a generator that learns; else step 1, which takes seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +66,59 @@ class TrainingJob:
         """Return the directory in which a step from 2 on is trained."""
         return self.out / RUN / f"sr{step}"
 
+    def settings_of_steps(self) -> str:
+        """Return the SHA-256 of how steps 2 to 4 learn, from whatever weights."""
+        table = {"training": to_dict(self.training), "noise_std": self.super_resolution.noise_std}
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The options that were given; None for one that was left out, which nothing contradicts."""
+
+    profile: str | None = None
+    generator: str | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    seed: int | None = None
+    credit: str | None = None
+    tensorboard: Path | None = None
+
+
+def plan_job(
+    photo: Path, out: Path, profile: Profile, steps: Sequence[int] | None, resume: bool, asked: Asked
+) -> TrainingJob:
+    """Return what a call of `ourgan.train`, whose arguments these are, is to do.
+
+    Raises:
+        OurganError: for a photo, steps or an option that cannot be used.
+    """
+    structure = profile.structure(asked.generator or _generator_of(out) or "ourgan")
+    if steps is None:
+        steps = DEFAULT_STEPS if isinstance(structure, StructureConfig) else (1,)
+    if not steps or not set(steps) <= set(STEPS):
+        raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
+    settings = choose_settings(profile, asked.backbone, asked.weights)
+    return TrainingJob(
+        photo=Photo.read(photo),
+        out=out,
+        profile=profile.name,
+        steps=tuple(sorted(set(steps))),
+        structure=structure,
+        super_resolution=settings,
+        training=profile.training(settings.backbone),
+        seed=asked.seed or 0,
+        resume=resume,
+        credit=asked.credit or "",
+        tensorboard=asked.tensorboard,
+        device=best_device(),
+    )
+
+
+def _generator_of(out: Path) -> str | None:
+    """Return the generator of the model that lies in a directory; None where there is none."""
+    return read_model(out)[0].config.generator if (out / "config.json").exists() else None
+
 
 def choose_settings(profile: Profile, backbone: str | None, weights: str | None) -> SuperResolutionConfig:
     """Return the profile's steps 2 to 4 with another backbone or other weights to start from."""
@@ -68,24 +128,13 @@ def choose_settings(profile: Profile, backbone: str | None, weights: str | None)
     return dataclasses.replace(settings, weights=weights) if weights else settings
 
 
-def check_obeyed(job: TrainingJob) -> None:
-    """Refuse options that only learning obeys, where nothing learns."""
-    if isinstance(job.structure, StructureConfig):
-        return
-    name = job.structure.network.generator
-    if job.tensorboard is not None:
-        raise OurganError(f"--tensorboard: {name} learns nothing in step 1: leave it out")
-    if job.seed and job.steps == (1,):
-        raise OurganError(f"--seed {job.seed}: {name} learns nothing in step 1: leave it out")
-
-
 def check_out(job: TrainingJob) -> bool:
     """Return whether the directory holds a model; refuse a taken one, or one without the first step."""
     done = (job.out / "config.json").exists()
     if 1 in job.steps and done and not job.resume:
         raise OurganError(
-            f"{job.out} holds a finished model already: choose another --out, add steps with --steps 2,3, "
-            "or continue with --resume"
+            f"{job.out} holds a model already: choose another --out, add steps with --steps 2,3, or go on "
+            "with what was interrupted with --resume"
         )
     if 1 not in job.steps and not done:
         raise OurganError(f"{job.out} holds no model to add steps to: train step 1 first, with --steps 1,2,3")

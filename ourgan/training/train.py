@@ -13,31 +13,29 @@ import torch
 
 from ourgan import weights as released
 from ourgan._core import files, provenance
-from ourgan._core.devices import best_device
 from ourgan._core.errors import OurganError
 from ourgan.config import Profile, SuperResolutionConfig, load_profile
 from ourgan.config.structure import StructureConfig
-from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files, read_model
+from ourgan.io.model_dir import ModelMetadata, StepMetadata, fine_tuned_file, fine_tuned_files
 from ourgan.io.model_photo import ModelPhoto, keep_photo
 from ourgan.io.pixels import to_uint8
 from ourgan.models.generator import Generator
 from ourgan.models.generators import new_generator
 from ourgan.models.training_free import TrainingFree
 from ourgan.pipeline import OurGAN
+from ourgan.training.asked import check_asked
 from ourgan.training.checkpoint import LOG, read_log
 from ourgan.training.finetune import finetune, photo_of_step, save_network, width_of_step
 from ourgan.training.job import (
     RUN,
-    STEPS,
-    Photo,
+    Asked,
     TrainingJob,
     check_model,
-    check_obeyed,
     check_out,
     check_photo,
     check_steps,
     check_writable,
-    choose_settings,
+    plan_job,
 )
 from ourgan.training.model_card import CARD, write_model_card
 from ourgan.training.run import training_minutes
@@ -46,7 +44,6 @@ from ourgan.upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
-DEFAULT_STEPS = (1, 2, 3)  # of a generator that learns; else step 1, which takes seconds
 Path_ = str | os.PathLike[str]
 
 
@@ -59,9 +56,9 @@ def train(
     generator: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     resume: bool = False,
-    credit: str = "",
+    credit: str | None = None,
     tensorboard: Path | None = None,
 ) -> OurGAN:
     """Train steps of the model directory `out` on a photo, in their order; each is usable once it is done.
@@ -75,9 +72,9 @@ def train(
         generator: of step 1, one of `ourgan.config.GENERATORS`; default: the model's, else "ourgan".
         backbone: "esrgan" or "swinir" for steps 2 to 4; default: the model's, else the profile's.
         weights: where steps 2 to 4 start: a name of registry.toml or a file; default: the profile's.
-        seed: of everything that is random.
+        seed: of everything that is random; default: 0.
         resume: go on from the last checkpoint; finished steps are not done again.
-        credit: the photo's author and licence, for the card.
+        credit: the photo's author and licence, for the card; a finished model takes another one, too.
         tensorboard: a directory for a log of step 1.
 
     Returns:
@@ -85,49 +82,32 @@ def train(
 
     Raises:
         OurganError: in one line, for an unusable photo, a directory that is taken or cannot be written, a
-            step without the first, another training's checkpoint, an option that nothing there obeys.
+            step without the first, another training's checkpoint, an option that cannot be obeyed.
     """
-    profile = load_profile(profile) if isinstance(profile, str) else profile
-    structure = profile.structure(generator or _generator_of(Path(out)) or "ourgan")
-    if steps is None:
-        steps = DEFAULT_STEPS if isinstance(structure, StructureConfig) else (1,)
-    steps = sorted(set(steps))
-    if not steps or not set(steps) <= set(STEPS):
-        raise OurganError(f"steps {steps}: a model has the steps 1 to 4")
-    settings = choose_settings(profile, backbone, weights)
-    job = TrainingJob(
-        photo=Photo.read(Path(photo)),
-        out=Path(out),
-        profile=profile.name,
-        steps=tuple(steps),
-        structure=structure,
-        super_resolution=settings,
-        training=profile.training(settings.backbone),
-        seed=seed,
-        resume=resume,
-        credit=credit,
-        tensorboard=tensorboard,
-        device=best_device(),
-    )
-    return _train_job(job, generator)
+    name = profile if isinstance(profile, str) else profile.name
+    loaded = load_profile(profile) if isinstance(profile, str) else profile
+    asked = Asked(None if name == "auto" else name, generator, backbone, weights, seed, credit, tensorboard)
+    return _train_job(plan_job(Path(photo), Path(out), loaded, steps, resume, asked), asked)
 
 
-def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
-    """Check what can be checked at once, then train step by step; `generator` as it was named, if it was."""
-    check_obeyed(job)
-    if check_out(job):
-        model = OurGAN.from_pretrained(job.out, device=job.device)
-        check_model(model, job, generator)
+def _train_job(job: TrainingJob, asked: Asked) -> OurGAN:
+    """Check what can be checked at once, then train step by step."""
+    model = OurGAN.from_pretrained(job.out, device=job.device) if check_out(job) else None
+    if model is not None:
+        check_model(model, job, asked.generator)
     else:
-        model = None
         height, width = job.photo.image.shape[1:]
         check_photo(job.photo, job.structure.network.sizes(height / width))
+    check_asked(asked, job, model)
     if job.steps[-1] > 1:
         check_steps(job)
-    begun = model is not None
+    # A card is written for a new model, for another credit, and where a kill left none.
+    card = model is None or asked.credit is not None or (1 in job.steps and not (job.out / CARD).exists())
     model = model or _train_structure(job)
+    if asked.credit is not None:
+        model = dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, credit=asked.credit))
     keep_photo(ModelPhoto(job.photo.path, job.photo.sha256), job.out)
-    if not begun or (job.steps[0] == 1 and not (job.out / CARD).exists()):  # killed before it was written
+    if card:
         write_model_card(model, job.photo.image, job.out, job.out / RUN / LOG)
     for step in job.steps[1:] if job.steps[0] == 1 else job.steps:
         model = _train_step(model, job, step)
@@ -135,11 +115,6 @@ def _train_job(job: TrainingJob, generator: str | None) -> OurGAN:
         # Half a gigabyte that nobody needs once the model names the step.
         shutil.rmtree(job.run_of_step(step), ignore_errors=True)
     return model
-
-
-def _generator_of(out: Path) -> str | None:
-    """Return the generator of the model that lies in a directory; None where there is none."""
-    return read_model(out)[0].config.generator if (out / "config.json").exists() else None
 
 
 def _new_generator(job: TrainingJob, run: Path) -> Generator:
@@ -212,6 +187,9 @@ def _train_step(model: OurGAN, job: TrainingJob, step: int) -> OurGAN:
     # The weights first: a config.json that names a step promises its file.
     save_network(network, job.out / fine_tuned_file(step))
     files.write_bytes(job.out / f"sr{step}-{LOG}", (run / LOG).read_bytes())
+    metadata = dataclasses.replace(
+        metadata, profile=job.profile, seed=job.seed, settings=job.settings_of_steps()
+    )
     return _with_step(model, job, step, metadata)
 
 
