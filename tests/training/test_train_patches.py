@@ -114,7 +114,7 @@ def test_what_is_there_is_found_to_be_done(
     assert train(made, profile, "--resume") == 0  # without --steps, step 1 alone
     assert (made / "README.md").exists() and (made / "samples.jpg").exists()
     capsys.readouterr()
-    assert "finished model already" in refusal(capsys, train(made, profile, "--generator", "patches"))
+    assert "holds a model already" in refusal(capsys, train(made, profile, "--generator", "patches"))
     line = refusal(capsys, train(made, profile, "--generator", "ourgan", "--resume"))
     assert "is a model of patches, not of ourgan" in line
     assert (made / "global.safetensors").read_bytes() == before
@@ -125,7 +125,7 @@ def test_options_that_nothing_obeys_are_refused(
 ) -> None:
     for option, value in (("--tensorboard", str(tmp_path / "log")), ("--seed", "3")):
         line = refusal(capsys, train(tmp_path / "m", profile, "--generator", "patches", option, value))
-        assert f"{option}" in line and "patches learns nothing in step 1: leave it out" in line
+        assert option in line and "leave it out" in line
     assert not (tmp_path / "m").exists()
 
 
