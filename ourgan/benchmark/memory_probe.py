@@ -111,14 +111,15 @@ def measure_synthesis(
     method: str = "auto",
     width: int | None = None,
     memory_budget: int | None = None,
+    scene: str = "drawn",
+    detail: str = "network",
 ) -> Measured:
     """Measure the synthesis of a picture, as `OurGAN.synthesize` does it, into a file that is thrown away.
 
     Raises OurganError if the process fails.
     """
-    return _measure(
-        "synthesize", model=str(model), size=size, method=method, width=width, memory_budget=memory_budget
-    )
+    job = {"method": method, "width": width, "memory_budget": memory_budget, "scene": scene, "detail": detail}
+    return _measure("synthesize", model=str(model), size=size, **job)
 
 
 def _measure(do: str, **job: Any) -> Measured:

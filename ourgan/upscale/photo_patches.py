@@ -119,7 +119,7 @@ class PhotoRows:
     Attributes:
         patches: the photo.
         scene: in [0, 1], as step 1 drew it.
-        scale: 4 or 16, or 64: of the picture to the scene.
+        scale: 4, 16 or 64: of the picture to the scene.
         enlarged: the photo, where its own pixels are too few.
     """
 
@@ -149,10 +149,10 @@ class PhotoRows:
         if self.enlarged is None:
             photo = self.patches.scaled(self.scale)
         else:
-            wanted = windows_needed(
-                pieces, factor, (first, 0, height - first, width), self.enlarged.kept.side
-            )
-            for _tile in self.enlarged.make(wanted, progress=progress):
+            side, strip = self.enlarged.kept.side, ROWS * factor
+            boxes = ((top, 0, min(strip, height - top), width) for top in range(first, height, strip))
+            wanted = {tile for box in boxes for tile in windows_needed(pieces, factor, box, side)}
+            for _tile in self.enlarged.make(sorted(wanted), progress=progress):
                 yield np.empty((0, width, 3), np.uint8)
             photo = self.enlarged.pixels
         made = bands(pieces, photo, factor, rows=ROWS, first=first, threads=_threads())
