@@ -56,8 +56,7 @@ class KeptImage:
         self.size, self.side = size, side
         self.about = {**about, "size": [size[1], size[0]], "tile": side}
         key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
-        self.directory, self._lock = images_directory() / key, threading.Lock()
-        self._process = FileLock(self.directory / ".lock", thread_local=False)
+        self.directory, self._lock = images_directory() / key, threading.Lock()  # of the files' positions
         self._sound: set[int] = set()  # tiles whose checksum was compared
         self._across = -(-size[1] // side)
         lengths = {PIXELS: 3 * size[0] * size[1], TILES: 4 * self._across * -(-size[0] // side)}
@@ -90,9 +89,13 @@ class KeptImage:
         return [tile for tile in tiles if not self._has(tile)]
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let no other thread or process make tiles of this image meanwhile."""
-        with self._writing(), self._lock, self._process:
+    def alone(self, tile: Box) -> Iterator[None]:
+        """Let no other thread or process make this tile meanwhile; others they may."""
+        if not self.directory.exists():  # removed from the cache: nobody else finds it
+            yield
+            return
+        # With one lock for all tiles who makes the whole image would starve who wants a few of them.
+        with self._writing(), FileLock(self.directory / f".lock-{self._number(tile)}"):
             yield
 
     def write(self, tile: Box, pixels: NDArray[np.uint8]) -> None:
@@ -101,7 +104,7 @@ class KeptImage:
         if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
             raise ValueError(f"a tile of {width}x{height} pixels, not {pixels.shape} {pixels.dtype}")
         file, sums = self._files
-        with self._writing():
+        with self._writing(), self._lock:
             for y, row in enumerate(pixels, top):
                 _write(file, 3 * (y * self.size[1] + left), row.tobytes())
             os.fsync(file.fileno())

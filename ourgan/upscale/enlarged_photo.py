@@ -124,7 +124,7 @@ class EnlargedPhoto:
         )  # fmt: skip
         with tqdm(missing, desc="photo enlarged", unit="tile", disable=not progress) as bar:
             for tile in bar:
-                with self.kept.alone():
+                with self.kept.alone(tile):
                     if self.kept.missing([tile]):  # not made by another process since
                         self.kept.write(tile, self._tile(tile))
                 yield tile

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +92,22 @@ def test_a_whole_image_that_may_only_be_read_serves(monkeypatch: pytest.MonkeyPa
     for number in (1, 2):
         with pytest.raises(OurganError, match=r"cannot be written \(Permission denied\)"):
             image(number)
+
+
+def test_a_tile_is_made_once_at_a_time_and_others_meanwhile() -> None:
+    first, second = image().tiles()[:2]
+
+    def turn() -> None:
+        with image().alone(first):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with image().alone(first), image().alone(second):
+            waiting = pool.submit(turn)
+            assert not wait([waiting], 0.3).done
+        waiting.result(timeout=60)
+    removed = image()
+    shutil.rmtree(removed.directory)
+    with removed.alone(first):
+        removed.write(first, pixels_of(first))
+    assert not removed.missing([first])
