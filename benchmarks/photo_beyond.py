@@ -13,6 +13,7 @@ import argparse
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 from ourgan import OurGAN
 from ourgan._core import files, provenance
@@ -20,7 +21,7 @@ from ourgan.benchmark.memory_probe import measure_synthesis
 from ourgan.io.pixel_cache import kept_images
 
 DATA = Path(__file__).parents[1] / "data"
-OURS = {"scene": "projected", "detail": "photo"}
+OURS: dict[str, Any] = {"scene": "projected", "detail": "photo"}
 SIDE = 512  # of a window
 
 
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--json", type=Path, default=Path("runs/photo_beyond.json"))
     options = parser.parse_args()
-    model, values = DATA / "models" / options.photo, {}
+    model = DATA / "models" / options.photo
+    values: dict[str, Any] = {}
     for name in ("with what was missing of the enlarged photo", "once it is enlarged"):
         before = sum(kept.bytes for kept in kept_images())
         measured = measure_synthesis(model, "16k", **OURS)
