@@ -10,7 +10,7 @@ from ourgan.io.model_dir import ModelMetadata
 from ourgan.upscale.detail import Look, Wish
 
 NONE = "none"  # in a column of the table: there is no such thing
-PIXELS = 1  # to be raised when the same projection would give other pixels
+PIXELS = 2  # to be raised when the same projection would give other pixels
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -65,8 +65,8 @@ class PhotoPatches:
             )
         large = REFINED * max(*size, *scene) > WIDEST
         if large or not large_enough(scene, size):
-            what = f"a scene of {scene[1]}x{scene[0]} pixels is too {'large' if large else 'small'}"
-            raise OurganError(f"{what} to be redrawn from the photo: take scene drawn")
+            limit = f"large to be redrawn, {WIDEST // REFINED} at most" if large else "small to be redrawn"
+            raise OurganError(f"a scene of {scene[1]}x{scene[0]} pixels is too {limit}: take scene drawn")
         return cls(photo, pixels, size, Schedule() if novelty is None else Schedule(novelty=novelty))
 
     def describe(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def test_nothing_is_made_again(base: Path, report: Report, monkeypatch: pytest.M
 def test_another_projection_is_another_picture(
     base: Path, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ourgan.benchmark.jobs.PIXELS", 2)
+    monkeypatch.setattr("ourgan.benchmark.jobs.PIXELS", 99)
     made: list[str] = []
     monkeypatch.setattr(
         "ourgan.benchmark.jobs.draw",

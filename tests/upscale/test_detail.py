@@ -254,7 +254,7 @@ def test_refusals_are_one_line_and_begin_nothing(model: OurGAN, small: Path, tmp
         (model, OURS | {"memory_budget": 2**31}, "memory-budget is for networks"),
         (model, OURS | {"parts": Parts(2)}, "parts is for networks"),
         (model, OURS | {"image": torch.rand(3, 18, 24)}, "24x18 pixels is too small to be redrawn"),
-        (model, OURS | {"image": torch.rand(3, 24, 9000)}, "too large to be redrawn"),
+        (model, OURS | {"image": torch.rand(3, 24, 9000)}, "too large to be redrawn, 8191 at most"),
     ]  # fmt: skip
     for own, options, words in cases:
         with pytest.raises(OurganError, match=words) as caught:
