@@ -26,8 +26,18 @@ PICTURES = (
     ".tif",
     ".tiff",
     ".webp",
+    ".avif",
+    ".heic",
+    ".heif",
 )  # what pictures in a folder are called
-PHOTOS = ("photo.jpg", "photo.png", "photo.tif", "photo.webp")  # what a model's directory may call its photo
+PHOTOS = (
+    "photo.jpg",
+    "photo.png",
+    "photo.tif",
+    "photo.webp",
+    "photo.avif",
+    "photo.heic",
+)  # what a model's directory may call its photo
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

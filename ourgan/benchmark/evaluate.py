@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from ourgan._core import files
 from ourgan._core.errors import OurganError
+from ourgan.io.formats import kind_of_file
 from ourgan.io.pixels import from_uint8, to_uint8
 from ourgan.io.read import read_image
 from ourgan.metrics.layout import layout_size
@@ -21,7 +22,6 @@ from ourgan.metrics.sifid import ImageTooSmall
 from ourgan.projection.copying import calibration
 
 DIGITS = 6
-FORMATS = {b"\xff\xd8": "JPEG", b"\x89P": "PNG", b"RI": "WebP"}  # the first two bytes; else TIFF
 
 
 def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def evaluate(real: str | os.PathLike[str], samples: Sequence[str | os.PathLike[s
     return {
         "real": str(real),
         "real_sha256": files.sha256(real),
-        "real_format": _format(Path(real)),
+        "real_format": kind_of_file(Path(real)),
         "size": list(layout_size(photo)),
         "unit": "8-bit levels",
         "samples": [
-            {"sample": str(path), "format": _format(path), **values}
+            {"sample": str(path), "format": kind_of_file(path), **values}
             for path, values in zip(paths, measured, strict=True)
         ],
         **means,
@@ -112,9 +112,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
     """Return None if a value is missing: a mean over some samples would be another number."""
     known = [value for value in values if value is not None]
     return round(statistics.fmean(known), DIGITS) if len(known) == len(values) else None
-
-
-def _format(path: Path) -> str:
-    """Return what kind of file a picture is, by its content; it has been read already."""
-    with path.open("rb") as file:
-        return FORMATS.get(file.read(2), "TIFF")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
 from torch import Tensor
 
-from ourgan.io.decode import Decoded, decode
+from ourgan.io.colour import to_srgb
+from ourgan.io.decode import decode
+from ourgan.io.decoded import Decoded
 from ourgan.io.pillow_limits import ImageError
-from ourgan.io.pixels import srgb_profile
 
 __all__ = ["ImageError", "read_image"]
 
 log = logging.getLogger(__name__)
 
 Matte = tuple[float, float, float]
-_PROFILE_COLOURS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+_BAND = 2**21  # pixels that are converted at a time
 
 
 def read_image(path: str | os.PathLike[str], *, matte: Matte | None = None) -> Float[Tensor, "3 h w"]:
@@ -62,129 +60,76 @@ def read_image(path: str | os.PathLike[str], *, matte: Matte | None = None) -> F
     path = Path(path)
     if matte is not None and not (len(matte) == 3 and all(0 <= value <= 1 for value in matte)):
         raise ImageError(f"{path}: matte {matte} is not a colour; give red, green and blue in [0, 1]")
-    decoded = decode(path)
-    image = _scale(_to_srgb(path, decoded), path)
-    if decoded.alpha is not None:
-        image = _flatten(path, image, decoded.alpha, matte)
+    stored = decode(path)
+    transparent = _check(path, stored, matte)
+    decoded = to_srgb(path, stored)
     if decoded.orientation != 1:
         log.info("%s: turned as its EXIF orientation says (%d)", path, decoded.orientation)
-    return _turn(image, decoded.orientation)
+    return _filled(decoded, matte if transparent else None)
 
 
-def _scale(decoded: Decoded, path: Path) -> Tensor:
-    """Convert numbers as stored to float32 (3, H, W) in [0, 1]."""
-    pixels = decoded.pixels
-    if pixels.dtype.kind == "f" and not (
-        np.isfinite(pixels).all() and 0 <= pixels.min() and pixels.max() <= 1
-    ):
-        low, high = pixels.min(), pixels.max()
-        raise ImageError(f"{path}: float pixels from {low:g} to {high:g}; scale them to [0, 1] first")
-    image = torch.empty(3, *pixels.shape[:2])
-    image.copy_(torch.tensor(pixels).permute(2, 0, 1))  # grey is repeated
-    return image.div_(decoded.full_scale)
+def _check(path: Path, decoded: Decoded, matte: Matte | None) -> bool:
+    """Look through all pixels; refuse floats outside [0, 1] and unwanted transparency.
 
-
-def _flatten(path: Path, image: Tensor, alpha: NDArray[Any], matte: Matte | None) -> Tensor:
-    if matte is None:
-        share = float((alpha < 1).mean())
-        raise ImageError(
-            f"{path}: {share:.1%} of its pixels are transparent; flatten it or pass matte=(r, g, b) in [0, 1]"
-        )
-    log.info("%s: transparent pixels blended with %s", path, matte)
-    ground = torch.tensor(matte, dtype=torch.float32)[:, None, None]
-    return torch.lerp(ground.expand_as(image), image, torch.tensor(alpha))
-
-
-def _turn(image: Tensor, orientation: int) -> Tensor:
-    """Apply EXIF orientation 2 to 8: 5 to 8 are transposed first, then all but 5 are mirrored."""
-    if orientation >= 5:
-        image = image.transpose(1, 2)
-    mirrored = {2: [2], 3: [1, 2], 4: [1], 6: [2], 7: [1, 2], 8: [1]}.get(orientation)
-    return (image.flip(mirrored) if mirrored else image).contiguous()
-
-
-def _to_srgb(path: Path, decoded: Decoded) -> Decoded:
-    """Convert a file's colours to sRGB: to "RGB", or to "L" for a grey file; the log says what was done.
-
-    Without a usable profile RGB and grey are taken as sRGB, and CMYK is converted by Pillow's plain formula.
-    Numbers of more than 8 bits stay as they are unless a profile has to be applied: LittleCMS, as Pillow
-    has it, works on 8 bits.
-
-    Args:
-        path: of the file, for the log.
-        decoded: its numbers and profile.
+    Returns:
+        Whether there is any transparency.
     """
-    profile = _usable_profile(path, decoded)
-    if profile is None:
-        if decoded.colour != "CMYK":
-            return decoded
-        log.info("%s: CMYK without a usable profile, converted to sRGB by formula", path)
-        return replace(decoded, pixels=np.asarray(_as_image(decoded).convert("RGB")), colour="RGB")
-    if _PROFILE_COLOURS[profile.profile.xcolor_space.strip()] == "RGB" and decoded.colour == "L":
-        decoded = replace(decoded, pixels=np.repeat(decoded.pixels, 3, axis=-1), colour="RGB")
-    if _changes_nothing(profile, decoded.colour):
-        return decoded
-    name = _name(profile)
-    if decoded.full_scale != 255:
-        log.warning("%s: colour profile %r applied at 8 bits; deeper pixels lose the rest", path, name)
-        eight_bits = np.rint(decoded.pixels * (255 / decoded.full_scale)).astype(np.uint8)
-        decoded = replace(decoded, pixels=eight_bits, full_scale=255)
-    log.info("%s: converted to sRGB from colour profile %r", path, name)
-    converted = np.asarray(_apply(profile, _as_image(decoded)))
-    return replace(decoded, pixels=converted, colour="RGB")
-
-
-def _usable_profile(path: Path, decoded: Decoded) -> ImageCms.ImageCmsProfile | None:
-    if decoded.profile is None:
-        return None
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(decoded.profile))
-        space = profile.profile.xcolor_space.strip()
-        fits = _PROFILE_COLOURS.get(space) == decoded.colour or (space, decoded.colour) == ("RGB", "L")
-        if fits:
-            _apply(profile, Image.new(_PROFILE_COLOURS[space], (1, 1)))
-            return profile
-        reason = f"it is for {space}, the pixels are {decoded.colour}"
-    except (OSError, ImageCms.PyCMSError, ValueError) as error:
-        reason = str(error)
-    log.warning("%s: embedded colour profile ignored (%s)", path, reason)
-    return None
-
-
-def _name(profile: ImageCms.ImageCmsProfile) -> str:
-    try:
-        return ImageCms.getProfileDescription(profile).strip()
-    except ImageCms.PyCMSError:  # bytes that are no text; the colours may be right all the same
-        return "of an illegible name"
-
-
-def _as_image(decoded: Decoded) -> Image.Image:
-    pixels = decoded.pixels[..., 0] if decoded.colour == "L" else decoded.pixels
-    return Image.fromarray(np.ascontiguousarray(pixels), decoded.colour)
-
-
-def _apply(profile: ImageCms.ImageCmsProfile, image: Image.Image) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image,
-        profile,
-        ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    assert converted is not None  # only an in-place conversion gives none
-    return converted
-
-
-def _changes_nothing(profile: ImageCms.ImageCmsProfile, colour: str) -> bool:
-    """Return whether a profile is sRGB in all but name: no colour of a lattice moves by over 2 of 255."""
-    if colour == "CMYK":
+    if not (decoded.alpha or decoded.full_scale == 1):
         return False
-    lattice: NDArray[Any]
-    if colour == "L":
-        lattice = np.arange(256, dtype=np.uint8)[None, :, None]
+    low, high, transparent, valid = np.inf, -np.inf, 0, True
+    for top, bottom in _bands(decoded):
+        band = decoded.rows(top, bottom)
+        if decoded.full_scale == 1:
+            valid = valid and bool(np.isfinite(band).all())
+            low, high = min(low, float(band.min())), max(high, float(band.max()))
+        if decoded.alpha:
+            transparent += int((band[..., -1] < decoded.full_scale).sum())
+    if decoded.full_scale == 1 and not (valid and low >= 0 and high <= 1):
+        raise ImageError(f"{path}: float pixels from {low:g} to {high:g}; scale them to [0, 1] first")
+    if not decoded.alpha:
+        return False
+    if not transparent:
+        log.info("%s: alpha is opaque everywhere and was dropped", path)
+    elif matte is None:
+        share = transparent / (decoded.height * decoded.width)
+        raise ImageError(
+            f"{path}: {share:.1%} of its pixels are transparent; flatten it, for example on white"
+        )
     else:
-        steps = np.arange(0, 256, 15, dtype=np.uint8)
-        lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-    moved = np.asarray(_apply(profile, _as_image(Decoded(lattice, colour, 255)))).astype(int)
-    return bool(np.abs(moved - lattice).max() <= 2)
+        log.info("%s: transparent pixels blended with %s", path, matte)
+    return bool(transparent)
+
+
+def _bands(decoded: Decoded) -> Iterator[tuple[int, int]]:
+    rows = max(1, _BAND // decoded.width)
+    for top in range(0, decoded.height, rows):
+        yield top, min(top + rows, decoded.height)
+
+
+def _filled(decoded: Decoded, matte: Matte | None) -> Tensor:
+    """Return a picture as float32 (3, H, W) in [0, 1], turned as its orientation says."""
+    shape = (decoded.height, decoded.width)
+    image = torch.empty(3, *(shape if decoded.orientation < 5 else shape[::-1]))
+    stored = _as_stored(image.numpy(), decoded.orientation)
+    for top, bottom in _bands(decoded):
+        band = decoded.rows(top, bottom)
+        pixels = np.moveaxis(band[..., : decoded.channels], -1, 0)  # grey is repeated
+        target = stored[:, top:bottom]
+        np.divide(pixels, np.float32(decoded.full_scale), out=target, dtype=np.float32)
+        if matte is not None:
+            opacity = torch.from_numpy(band[..., -1].astype(np.float32) / np.float32(decoded.full_scale))
+            ground = torch.tensor(matte, dtype=torch.float32)[:, None, None]
+            above = torch.from_numpy(np.ascontiguousarray(target))
+            target[:] = torch.lerp(ground.expand_as(above), above, opacity).numpy()
+    return image
+
+
+def _as_stored(image: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Return a view of an upright picture (3, H, W) as the file has it: to turn costs no copy.
+
+    EXIF orientation 2 to 8: what is stored is transposed for 5 to 8, then mirrored for all but 5.
+    """
+    mirrored = {2: 2, 3: (1, 2), 4: 1, 6: 2, 7: (1, 2), 8: 1}.get(orientation)
+    if mirrored is not None:
+        image = np.flip(image, mirrored)
+    return image.swapaxes(1, 2) if orientation >= 5 else image

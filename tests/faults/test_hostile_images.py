@@ -62,7 +62,7 @@ LIES = {
     "a width of many numbers": tiff_of_many_widths(),
     "many widths and few rows": tiff_of_many_widths(1_000_000, 9),
     "a bomb": blank_png(2**30, 2**30),
-    "a bomb just over the limit": blank_png(178_956_971, 1),
+    "a bomb just over the limit": blank_png(402_653_185, 1),
 }
 
 
