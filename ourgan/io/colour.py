@@ -70,7 +70,7 @@ def apply(profile: bytes, pixels: NDArray[Any], colour: str) -> NDArray[Any]:
     Raises:
         imagecodecs.CmsError: a profile that cannot be used so.
     """
-    flags = imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION
+    flags: int = imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION
     if pixels.dtype != np.uint8:
         # LittleCMS shortens what it computes for 16 bits to a table of 33 steps: errors of 20 levels of 255.
         flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE

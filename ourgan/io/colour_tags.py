@@ -146,7 +146,7 @@ def _of_codes(path: Path, source: str, codes: tuple[int, int]) -> Colours:
 
 def _of_gamma(gamma: float, chromaticity: Any) -> Colours:
     """Convert PNG's gAMA and cHRM; what stands for sRGB, 1/2.2 with its primaries, changes nothing."""
-    place = _SRGB
+    place: tuple[float, ...] = _SRGB
     if chromaticity and len(chromaticity) == 8:
         given = tuple(float(value) for value in (*chromaticity[2:], *chromaticity[:2]))
         if max(abs(a - b) for a, b in zip(given, _SRGB, strict=True)) > 0.002:

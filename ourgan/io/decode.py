@@ -174,7 +174,7 @@ def _with_key(band: NDArray[Any], key: Any) -> NDArray[Any]:
     return np.concatenate([band, np.where(opaque, np.uint16(65535), np.uint16(0))], axis=-1)
 
 
-def _tiff_tag(image: Image.Image, tag: int) -> int | None:
+def _tiff_tag(image: Image.Image, tag: int) -> Any:
     value = getattr(image, "tag_v2", {}).get(tag)
     return value[0] if isinstance(value, tuple) and value else value
 

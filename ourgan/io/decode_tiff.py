@@ -62,9 +62,10 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
             band = np.concatenate([colour, band[..., 1:]], axis=-1)
         return band.astype(np.float32) if band.dtype.kind == "f" else band
 
-    colours = colours_of_tags(path, tags, floats=page.dtype.kind == "f")
+    colours = colours_of_tags(path, tags, floats=pixels.dtype.kind == "f")
     return Decoded(
-        *pixels.shape[:2],
+        pixels.shape[0],
+        pixels.shape[1],
         _COLOURS[int(page.photometric)],
         full_scale,
         rows,
@@ -100,7 +101,7 @@ def _check(path: Path, file: IO[bytes], page: tifffile.TiffPage, tags: dict[int,
         value = _number(tags.get(tag, 1))
         if value not in read:
             raise ImageError(f"{path}: {_name(what, value)}, which is not read; save it with LZW or deflate")
-    item = page.dtype.itemsize * page.samplesperpixel
+    item = np.dtype(page.dtype).itemsize * page.samplesperpixel
     check_size(path, page.imagewidth, page.imagelength, bytes_a_pixel=item)
 
 

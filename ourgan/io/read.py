@@ -31,24 +31,35 @@ def read_image(path: str | os.PathLike[str], *, matte: Matte | None = None) -> F
 
     The one policy, for every command and notebook:
 
-    | in the file                      | what is done                                                      |
-    |----------------------------------|-------------------------------------------------------------------|
-    | format                           | JPEG, PNG, TIFF, WebP, by content and not by name; others refused |
-    | EXIF or TIFF orientation         | applied                                                           |
-    | grey, palette, 1 bit             | to RGB                                                            |
-    | ICC profile other than sRGB      | converted to sRGB, relative colorimetric with black point         |
-    |                                  | compensation; a profile that cannot be used is ignored            |
-    | no profile, or PNG gamma         | taken as sRGB                                                     |
-    | CMYK                             | to sRGB through its profile, or by Pillow's formula without one   |
-    | 12 and 16 bits, grey or RGB      | kept whole (after conversion of a profile: 8 bits)                |
-    | float TIFF                       | kept; refused unless every value lies in [0, 1]                   |
-    | other depths and kinds           | refused                                                           |
-    | alpha, palette or key colour     | refused unless opaque everywhere, or blended with `matte`         |
-    | several pictures, animation      | the first one                                                     |
-    | truncated or damaged             | refused; nothing is ever filled in                                |
-    | more than 178,956,970 pixels     | refused before memory is taken (a 16K photograph passes)          |
+    | in the file                       | what is done                                                    |
+    |-----------------------------------|-----------------------------------------------------------------|
+    | format                            | JPEG, PNG, TIFF, WebP, AVIF, by content and not by name; HEIC   |
+    |                                   | with pillow-heif; others refused by name, camera raw files too  |
+    | EXIF or TIFF orientation          | applied                                                         |
+    | grey, palette, 1 bit              | to RGB                                                          |
+    | ICC profile other than sRGB       | converted to sRGB at the depth of the pixels, relative          |
+    |                                   | colorimetric with black point compensation; a profile that      |
+    |                                   | cannot be used is ignored                                       |
+    | Adobe RGB by EXIF; codes of cICP  | converted, too; cICP outranks a profile, a profile the rest     |
+    | or HEIF; PNG gamma and primaries  |                                                                 |
+    | PQ, HLG (HDR of BT.2100)          | refused                                                         |
+    | other colours, by EXIF, codes or  | taken as sRGB, and one line of the log says so                  |
+    | TIFF tags; float without profile  |                                                                 |
+    | nothing said of colours           | taken as sRGB                                                   |
+    | CMYK                              | to sRGB through its profile, or by Pillow's formula without one |
+    | 12 and 16 bits, grey or RGB       | kept whole                                                      |
+    | float TIFF, 16, 32 or 64 bits     | kept; refused unless every value lies in [0, 1]                 |
+    | other depths and kinds            | refused                                                         |
+    | TIFF in deflate, LZW, LZMA, JPEG, | read, with every predictor; other compressions refused by name  |
+    | zstd, PackBits or nothing         |                                                                 |
+    | alpha, palette or key colour      | refused unless opaque everywhere, or blended with `matte`       |
+    | several pictures, animation       | the first one                                                   |
+    | truncated or damaged              | refused; nothing is ever filled in                              |
+    | more than 402,653,184 pixels      | refused before memory is taken (16,384 x 24,576 pass), and so   |
+    |                                   | is what the free memory does not hold                           |
 
-    Whatever changed the numbers is logged: INFO, or WARNING where something was lost or ignored.
+    Whatever changed the numbers is logged: INFO, or WARNING where something was lost or ignored. Beside the
+    result, 12 bytes a pixel, at most 1.5 times the decoded picture is held.
 
     Args:
         path: of the file.
@@ -129,7 +140,6 @@ def _as_stored(image: NDArray[np.float32], orientation: int) -> NDArray[np.float
 
     EXIF orientation 2 to 8: what is stored is transposed for 5 to 8, then mirrored for all but 5.
     """
-    mirrored = {2: 2, 3: (1, 2), 4: 1, 6: 2, 7: (1, 2), 8: 1}.get(orientation)
-    if mirrored is not None:
-        image = np.flip(image, mirrored)
+    mirrored = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}
+    image = np.flip(image, mirrored.get(orientation, ()))
     return image.swapaxes(1, 2) if orientation >= 5 else image

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, one_of
-from ourgan.io.decode import FORMATS
+from ourgan.io.formats import FORMATS
 from ourgan.io.pillow_limits import ImageError, pillow_as_documented
 from ourgan.io.pixels import encode_png, resize
 from ourgan.io.read import read_image
