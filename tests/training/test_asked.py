@@ -153,7 +153,7 @@ def test_a_finished_step_2_says_how_it_was_trained(
     other = tmp_path / "other.safetensors"
     shutil.copyfile(model / "sr2.safetensors", other)
     for option, words in (
-        (["--seed", 8], "step 2 is done already, with seed 7, not 8"),
+        (["--profile", home / "tiny.toml", "--seed", 8], "step 2 is done already, with seed 7, not 8"),
         (["--profile", home / "other.toml"], "step 2 is done already, with profile tiny, not"),
         (["--profile", home / "tiny.toml", "--weights", other], "weights that began as"),
     ):
@@ -163,5 +163,5 @@ def test_a_finished_step_2_says_how_it_was_trained(
     for key in ("profile", "seed", "settings"):
         del table["steps"]["2"][key]
     (model / "config.json").write_text(json.dumps(table))
-    line = refused(home, model, capsys, "--steps", 2, "--resume", "--seed", 7)
+    line = refused(home, model, capsys, *how, "--resume")
     assert "with a seed that is not recorded, not 7" in line
