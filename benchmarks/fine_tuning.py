@@ -29,7 +29,7 @@ from ourgan.benchmark.holdout import (
 )
 from ourgan.config import Profile, load_profile
 from ourgan.training.finetune import finetune
-from ourgan.upscale.upscaler import starting_network
+from ourgan.upscale.networks import starting_network
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 SWEEP = "picos-de-europa"

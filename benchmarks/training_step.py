@@ -29,7 +29,7 @@ from ourgan._core.provenance import device_name
 from ourgan.config import SuperResolutionTraining, SwinIRTraining
 from ourgan.training import losses
 from ourgan.training.super_resolution import SuperResolutionTrainer
-from ourgan.upscale.upscaler import NETWORKS
+from ourgan.upscale.networks import NETWORKS
 
 CONFIGS = {"esrgan": SuperResolutionTraining(), "swinir": SwinIRTraining()}
 PAPER_GB = 5.59  # Table 2, training

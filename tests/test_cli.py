@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny import STRUCTURE
 
+from ourgan import weights
+from ourgan._core import files
 from ourgan.cli import main
 from ourgan.config import DETAILS, METHODS, SCENES, SIZES
 
@@ -83,6 +86,43 @@ def test_train_synthesize_evaluate(trained: Path, tmp_path: Path, capsys: pytest
     capsys.readouterr()
     assert "holds a model already" in refused(capsys, "train", PHOTO, "--out", trained)
     assert "exists already" in refused(capsys, "synthesize", trained, "--size", "1k", "--out", out)
+
+
+@pytest.mark.slow
+def test_ones_own_weights_draw_in_place_of_the_models(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = weights.load("realesrgan-x4plus").state_dict
+    state["conv_last.bias"] = state["conv_last.bias"] + 0.1  # brighter
+    own = tmp_path / "own.pth"
+    torch.save({"params_ema": {f"module.{name}": value for name, value in state.items()}}, own)
+    command = ["synthesize", str(trained), "--seed", "7", "--size", "1k", "--width", "16"]
+    pictures = []
+    for options in ((), ("--weights", str(own)), ("--weights", "realesrgan-x4plus")):
+        out = tmp_path / f"{len(pictures)}.png"
+        assert main([*command, *options, "--detail", "network", "--out", str(out)]) == 0
+        record = json.loads(out.with_suffix(".json").read_text())
+        with Image.open(out) as picture:
+            pictures.append(np.asarray(picture).astype(int))
+        sha256 = record["weights"]["step 2"]["sha256"]
+        assert (sha256 == files.sha256(own)) == ("own.pth" in "".join(options))
+    assert (pictures[1] - pictures[0]).mean() > 15 and (pictures[2] == pictures[0]).all()
+    capsys.readouterr()
+    again = [*command, "--out", str(tmp_path / "again.png")]
+    other = tmp_path / "other.safetensors"
+    save_file({"a.b": torch.zeros(1)}, other)
+    for options, said in (
+        (
+            ["--weights", str(own), "--detail", "photo"],
+            "--weights is for networks, and detail photo has none",
+        ),
+        (["--weights", "realesrgan"], "no released weights are called 'realesrgan'"),
+        (["--weights", str(tmp_path / "absent.pth")], "absent.pth: no such file of weights"),
+        (["--weights", str(other)], "holds no network that is known; give an RRDBNet or a SwinIR"),
+        (["--revision", "v1"], f"--revision is for models on the Hub, and {trained} is a directory"),
+    ):
+        assert said in refused(capsys, *again, *options)
+    assert not (tmp_path / "again.png").exists()
 
 
 @pytest.mark.slow

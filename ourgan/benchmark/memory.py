@@ -13,7 +13,7 @@ from ourgan.benchmark import paper
 from ourgan.benchmark.memory_probe import Measured
 from ourgan.config import load_profile
 from ourgan.models.discriminators import UNetDiscriminator, VGGDiscriminator
-from ourgan.upscale.upscaler import NETWORKS
+from ourgan.upscale.networks import NETWORKS
 
 GB = 1e9
 FLOAT = 4  # bytes: theory counts float32

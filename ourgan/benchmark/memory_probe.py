@@ -32,7 +32,7 @@ from ourgan.training.finetune import DEGRADATIONS, photo_of_step
 from ourgan.training.patches import PhotoPatches
 from ourgan.training.scales import ScaleTrainer
 from ourgan.training.super_resolution import SuperResolutionTrainer
-from ourgan.upscale.upscaler import NETWORKS
+from ourgan.upscale.networks import NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ourgan.config import GENERATORS, SuperResolutionConfig, steps_of
 from ourgan.io.model_dir import STRUCTURE, ModelMetadata, fine_tuned_file, read_model
 from ourgan.io.read import read_image
 from ourgan.models.training_free import TrainingFree
-from ourgan.upscale.upscaler import starting_network
+from ourgan.upscale.networks import starting_network
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 WIDEST = 512  # pixels of a picture of step 1; the paper's is 256 wide

@@ -10,7 +10,7 @@ from ourgan.config.structure import StructureConfig
 from ourgan.io.model_dir import StepMetadata
 from ourgan.pipeline import OurGAN
 from ourgan.training.job import Asked, TrainingJob
-from ourgan.upscale.upscaler import starting_network
+from ourgan.upscale.networks import starting_network
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from ourgan.training.patches import FolderPatches, PhotoPatches
 from ourgan.training.run import Line, open_run, train_loop, training_minutes
 from ourgan.training.seeds import seeded, stream
 from ourgan.training.super_resolution import SuperResolutionTrainer
-from ourgan.upscale.upscaler import NETWORKS, starting_network
+from ourgan.upscale.networks import NETWORKS, starting_network
 
 DEGRADATIONS = {"esrgan": "bicubic", "swinir": "bsrgan"}  # Sec. 4.1 of the paper, Appendix F
 

@@ -23,7 +23,7 @@ from ourgan.io.read import read_image
 from ourgan.pipeline import OurGAN
 from ourgan.training.finetune import width_of_step
 from ourgan.training.patches import train_width
-from ourgan.upscale.upscaler import starting_network
+from ourgan.upscale.networks import starting_network
 
 RUN = "training"  # subdirectory of a model that holds checkpoints and logs
 STEPS = (1, 2, 3, 4)

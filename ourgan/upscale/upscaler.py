@@ -16,20 +16,15 @@ from tqdm.auto import tqdm
 
 from ourgan import weights
 from ourgan._core.devices import best_device, compute_dtype
-from ourgan._core.errors import OurganError, check_choice
+from ourgan._core.errors import check_choice
 from ourgan._core.strict_toml import to_dict
 from ourgan.config import METHODS, SuperResolutionConfig
-from ourgan.config.profile import RELEASED
-from ourgan.models.rrdbnet import RRDBNet
-from ourgan.models.swinir import SwinIR
+from ourgan.upscale.networks import Loaded, backbone_of, fine_tuned_network, starting_network
 from ourgan.upscale.overlap import parse_overlap, resolve_overlap
 from ourgan.upscale.schedule import Network, Step, UpscalePlan, bytes_needed, choose_plans, render_rows
 
 log = logging.getLogger(__name__)
 
-Loaded = tuple[Network, weights.Weights]
-
-NETWORKS: dict[str, type[Network]] = {"esrgan": RRDBNet, "swinir": SwinIR}
 # What is taken beside the activations of steps 2 to 4. On a CPU, measured at 16K: torch with its libraries
 # (0.5 GiB), weights, step 1, a row of tiles, and what the allocator does not give back. On a GPU: weights,
 # step 1 and the driver's context, an assumption, measured nowhere yet.
@@ -60,11 +55,22 @@ class Upscaler:
         """Return an upscaler with other settings; it shares the networks if they are the same.
 
         Args:
-            changes: fields of SuperResolutionConfig, such as `backbone`, `weights`, `dtype`, `overlap`. Steps
-                with fine-tuned weights keep them, so their backbone cannot be another.
+            changes: fields of SuperResolutionConfig, such as `backbone`, `dtype`, `overlap`. Other `weights`
+                than these, a released name or a file, serve all steps, also those with fine-tuned ones; the
+                backbone is then that of the weights, and the noise 0, unless they are given, too. Without,
+                steps with fine-tuned weights keep them, so their backbone cannot be another.
+
+        Raises:
+            WeightsError: for a file that cannot be read, or holds another network.
         """
-        other = dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
-        if all(getattr(other.settings, name) == getattr(self.settings, name) for name in _DECIDES_NETWORKS):
+        fine_tuned, named = self.fine_tuned, changes.get("weights", "auto")
+        if named not in ("auto", self.settings.weights):
+            fine_tuned, changes = {}, {"noise_std": 0.0, "backbone": backbone_of(named), **changes}
+        settings = dataclasses.replace(self.settings, **changes)
+        other = dataclasses.replace(self, settings=settings, fine_tuned=fine_tuned)
+        if fine_tuned is self.fine_tuned and all(
+            getattr(other.settings, name) == getattr(self.settings, name) for name in _DECIDES_NETWORKS
+        ):
             other._networks.update(self._networks)
         return other
 
@@ -201,36 +207,3 @@ class Upscaler:
             },
             "methods": [plan.describe() for plan in plans],
         }
-
-
-def starting_network(settings: SuperResolutionConfig) -> Loaded:
-    """Return the network that a step has without fine-tuning: released weights, or a file of one's own.
-
-    Args:
-        settings: of which backbone and weights count.
-
-    Returns:
-        The network in float32 and evaluation mode, and where its weights are from.
-
-    Raises:
-        WeightsError: if the weights cannot be had or do not fit.
-        OurganError: for released weights of the other backbone.
-    """
-    name, backbone = settings.released, settings.backbone
-    entry = weights.read_registry().get(name)
-    if entry is None and not Path(name).suffix:
-        weights.load(name)  # says which names there are
-    if entry is None:
-        return weights.network(RELEASED[backbone], path=name)
-    if entry.architecture != NETWORKS[backbone].__name__:
-        raise OurganError(
-            f"weights {name} are for {entry.architecture or 'no network of ours'}, backbone {backbone} needs "
-            f"{NETWORKS[backbone].__name__}; choose others, such as {RELEASED[backbone]}"
-        )
-    return weights.network(name)
-
-
-def fine_tuned_network(backbone: str, path: Path) -> Loaded:
-    """Return the network of a step from its file in a model directory, float32. Raises WeightsError."""
-    network, source = weights.network(RELEASED[backbone], path=path)
-    return network, dataclasses.replace(source, name=path.stem, source=f"fine-tuned: {path.name}")

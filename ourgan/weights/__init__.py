@@ -11,11 +11,13 @@ touches the network.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from ourgan.weights.checks import Weights, build
+from ourgan.weights.checks import Weights, build, read_tensors
+from ourgan.weights.names import recognise
 from ourgan.weights.registry import Package, Released, WeightsError, read_registry
 from ourgan.weights.sources import find, from_file, from_hub, from_package
 
@@ -30,6 +32,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "find",
+    "find_architecture",
     "from_file",
     "from_hub",
     "from_package",
@@ -74,6 +77,20 @@ def network(
     model = model.to_empty(device="cpu")
     model.load_state_dict(weights.state_dict)
     return model.to(dtype).eval(), weights
+
+
+def find_architecture(path: str | os.PathLike[str]) -> str:
+    """Return the architecture of the network whose parameters a file holds, "" for one that is not known.
+
+    Raises:
+        WeightsError: no such file, or it holds anything but tensors.
+    """
+    if not Path(path).suffix:
+        _entry(str(path))  # says which names there are
+    if not Path(path).is_file():
+        raise WeightsError(f"{path}: no such file of weights")
+    _, network = recognise(read_tensors(Path(path)))
+    return network.architecture if network else ""
 
 
 def _entry(name: str) -> Released:

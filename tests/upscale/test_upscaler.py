@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from ourgan.config import SuperResolutionConfig
 from ourgan.models.rrdbnet import RRDBNet
 from ourgan.models.swinir import SwinIR
 from ourgan.upscale.bands import BandPlan
+from ourgan.upscale.networks import Loaded
 from ourgan.upscale.schedule import Network, bytes_needed
-from ourgan.upscale.upscaler import PROCESS_BYTES, Loaded, Upscaler
+from ourgan.upscale.upscaler import PROCESS_BYTES, Upscaler
 from ourgan.weights import Weights
 
 IMAGE = torch.rand(3, 12, 10, generator=torch.Generator().manual_seed(0))
@@ -53,6 +55,16 @@ def test_a_change_after_a_network_was_used_takes_the_new_one(
     assert upscaler.network(2) == (before, source)  # as it was
     described = other.describe(other.plan(IMAGE, [2]))
     assert described["super_resolution"][next(iter(change))] == next(iter(change.values()))
+
+
+def test_other_weights_serve_all_steps(upscaler: Upscaler, tmp_path: Path) -> None:
+    tuned = dataclasses.replace(upscaler, fine_tuned={2: tmp_path / "sr2.safetensors"})
+    assert tuned.using(overlap=8, weights="auto").fine_tuned == tuned.fine_tuned
+    other = tuned.using(weights="esrgan-x4")
+    assert other.fine_tuned == {} and other.network(2)[1].name == "esrgan-x4"
+    assert (other.settings.noise_std, other.settings.backbone) == (0.0, "esrgan")
+    assert tuned.using(weights="esrgan-x4", noise_std=0.05).settings.noise_std == 0.05
+    assert tuned.using(weights="swinir-m-x4-real").settings.backbone == "swinir"
 
 
 def test_it_cannot_be_changed_in_place(upscaler: Upscaler) -> None:
