@@ -60,7 +60,9 @@ def synthesize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--revision", metavar="REV", help="commit, tag or branch of a model on the Hub")
     command.add_argument("--seed", type=int)
     command.add_argument("--size", choices=SIZES)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.tif")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.tif", help="tiled, with smaller levels; or FILE.png"
+    )
     command.add_argument("--width", type=int, metavar="PX", help="of the scene in step 1; the photo's is 256")
     command.add_argument("--scene", choices=SCENES, default="auto", help="projected: redrawn from the photo")
     command.add_argument(

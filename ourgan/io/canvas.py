@@ -1,4 +1,4 @@
-"""Where pixels go: one tiled BigTIFF with its pyramid (or a PNG), a preview beside it, and its record.
+"""Where pixels go: one tiled TIFF with its pyramid (or a PNG), a preview beside it, and its record.
 
 Rows arrive from top to bottom and are on disk soon after, in a directory beside the picture-to-be:
 `.NAME.tif.unfinished/` with `run.json`, which says what is being drawn, and one file for each finished row

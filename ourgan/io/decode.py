@@ -18,7 +18,7 @@ from PIL.ExifTags import Base as Exif
 
 from ourgan.io import decode_tiff
 from ourgan.io.colour_tags import said_of_colours
-from ourgan.io.decoded import Decoded, valid_orientation
+from ourgan.io.decoded import Decoded, is_level, valid_orientation
 from ourgan.io.formats import FORMATS, HEAD, READ, kind_of, refusal, refuse_raw
 from ourgan.io.pillow_limits import ImageError, check_size, pillow_as_documented
 
@@ -90,7 +90,7 @@ def _decode_pillow(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> D
     check_size(path, *image.size, bytes_a_pixel=8 if deep else 4)
     if path.suffix.lower() not in (*_suffixes(format_name), ""):
         log.warning("%s: is a %s file in spite of its name", path, format_name)
-    if getattr(image, "n_frames", 1) > 1:
+    if _holds_several(image):
         # The second picture of a camera's JPEG is a preview or another view of the first.
         level = logging.INFO if image.format == "MPO" else logging.WARNING
         log.log(level, "%s: holds several pictures; the first is taken", path)
@@ -108,6 +108,15 @@ def _decode_pillow(path: Path, file: IO[bytes], image: ImageFile.ImageFile) -> D
     orientation = 1 if format_name == "TIFF" else _orientation(path, image)
     colours = colours or said_of_colours(path, file, image)
     return replace(decoded, orientation=orientation, profile=colours.profile, said_by=colours.said_by)
+
+
+def _holds_several(image: ImageFile.ImageFile) -> bool:
+    if getattr(image, "n_frames", 1) == 1 or image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    image.seek(1)
+    subfile_type = _tiff_tag(image, 254) or 0
+    image.seek(0)
+    return not is_level(subfile_type)
 
 
 def _suffixes(format_name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ourgan.io.colour_tags import colours_of_tags
-from ourgan.io.decoded import Decoded, valid_orientation
+from ourgan.io.decoded import Decoded, is_level, valid_orientation
 from ourgan.io.formats import refuse_raw
 from ourgan.io.pillow_limits import ImageError, check_size
 
@@ -39,8 +40,9 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
     """
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        if len(tiff.pages) > 1:
-            log.warning("%s: holds several pictures; the first is taken", path)
+        with contextlib.suppress(IndexError):
+            if not is_level(tiff.pages.get(1).subfiletype):  # the second page
+                log.warning("%s: holds several pictures; the first is taken", path)
         page = tiff.pages.first
         assert isinstance(page, tifffile.TiffPage)
         tags = {tag.code: tag.value for tag in page.tags}

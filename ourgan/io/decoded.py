@@ -49,6 +49,11 @@ class Decoded:
         return CHANNELS[self.colour]
 
 
+def is_level(subfile_type: int) -> bool:
+    """Return whether a page of a TIFF is the first one made smaller, or a mask: no other picture."""
+    return bool(subfile_type & 5)
+
+
 def valid_orientation(path: Path, orientation: Any) -> int:
     """Return EXIF's 1 to 8; 1, and a warning, for what is none of them."""
     if orientation not in range(1, 9):

@@ -24,7 +24,8 @@ Shape = tuple[int, int]
 
 TILE = 512  # pixels: one tile is what a viewer fetches, and the last level fits in one
 PREVIEW = 2048
-_DPI = 300
+CLASSIC = 2**32 - 2**20  # bytes that the offsets of a classic TIFF reach, with room to spare
+_DIRECTORY = 4096  # bytes of a level's tags beside its profile and the places of its tiles, at most
 _BAND = 128  # rows averaged at a time, so that a level costs little more than itself
 
 
@@ -125,6 +126,12 @@ class Strips:
         for index in range(self.count(level)):
             yield from self._encoded(level, index)
 
+    def stored_bytes(self) -> int:
+        """Return the bytes of all levels as they lie here: their tiles, and eight more for each."""
+        levels = range(len(self.shapes))
+        files = (self._file(level, index) for level in levels for index in range(self.count(level)))
+        return sum(file.stat().st_size for file in files)
+
     def _file(self, level: int, index: int) -> Path:
         return self._directory / f"level{level}-{index:05d}.tiles"
 
@@ -140,24 +147,24 @@ class Strips:
 
 
 def write_tiff(path: Path, strips: Strips) -> None:
-    """Write a BigTIFF of tiles with its smaller levels as SubIFDs."""
+    """Write a TIFF of tiles, with its smaller levels as the pages behind it: so most viewers find them.
+
+    It is a classic TIFF, which every program opens, as long as its offsets reach; above that a BigTIFF.
+    """
     options: dict[str, Any] = {
         "dtype": np.uint8,
         "photometric": "rgb",
         "tile": (TILE, TILE),
         "compression": "zlib",
         "predictor": True,
-        "resolution": (_DPI, _DPI),
-        "resolutionunit": "INCH",
         "iccprofile": srgb_profile(),
         "metadata": None,
     }
-    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+    directories = len(strips.shapes) * (len(srgb_profile()) + _DIRECTORY)
+    with tifffile.TiffWriter(path, bigtiff=strips.stored_bytes() + directories > CLASSIC) as tiff:
         for level, shape in enumerate(strips.shapes):
-            if level == 0:
-                own: dict[str, Any] = {"subifds": len(strips.shapes) - 1, "software": "ourgan"}
-            else:
-                own = {"subfiletype": tifffile.FILETYPE.REDUCEDIMAGE}
+            # No resolution: what is drawn has no size in inches.
+            own = {"subfiletype": tifffile.FILETYPE.REDUCEDIMAGE} if level else {"software": "ourgan"}
             tiff.write(strips.tiles(level), shape=(*shape, 3), **own, **options)
 
 
@@ -173,8 +180,6 @@ def write_png(path: Path, strips: Strips) -> None:
         file.write(b"\x89PNG\r\n\x1a\n")
         chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
         chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
-        per_metre = round(_DPI / 0.0254)
-        chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
         deflate = zlib.compressobj(6)
         for strip in strips.pixels(0):
             rows = np.empty((len(strip), 1 + 3 * width), np.uint8)
@@ -191,4 +196,4 @@ def write_preview(path: Path, strips: Strips) -> None:
     level = max((n for n, shape in enumerate(strips.shapes) if max(shape) >= PREVIEW), default=0)
     image = Image.fromarray(np.concatenate(list(strips.pixels(level))))
     image.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
-    image.save(path, format="JPEG", quality=92, icc_profile=srgb_profile(), dpi=(_DPI, _DPI))
+    image.save(path, format="JPEG", quality=92, icc_profile=srgb_profile())

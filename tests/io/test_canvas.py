@@ -45,14 +45,14 @@ def saved(pixels, tmp_path_factory) -> Path:
 def test_tiff_is_what_was_given(saved, pixels):
     with Image.open(saved) as image:
         assert np.array_equal(np.asarray(image), pixels)
-        assert image.info["dpi"] == (300, 300)
+        assert "dpi" not in image.info  # it was drawn, and has no size in inches
     assert np.array_equal(tifffile.imread(saved), pixels)
     assert np.array_equal(to_uint8(read_image(saved)), pixels)
 
 
-def test_tiff_is_big_tiled_deflated_and_tagged_srgb(saved, pixels):
+def test_tiff_is_classic_tiled_deflated_and_tagged_srgb(saved, pixels):
     with tifffile.TiffFile(saved) as tiff:
-        assert tiff.is_bigtiff and len(tiff.pages) == 1
+        assert not tiff.is_bigtiff and len(tiff.pages) == 4
         page = tiff.pages.first
         assert page.tile == (512, 512)
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
@@ -63,11 +63,29 @@ def test_tiff_is_big_tiled_deflated_and_tagged_srgb(saved, pixels):
     assert saved.stat().st_size < pixels.nbytes
 
 
+def test_what_a_classic_tiff_cannot_hold_is_a_bigtiff_of_the_same_pixels(
+    saved, pixels, tmp_path, monkeypatch
+):
+    size = saved.stat().st_size
+    for limit, big in ((size - 1, True), (size + 2**17, False)):
+        monkeypatch.setattr("ourgan.io.tiff.CLASSIC", limit)
+        save_picture(tmp_path / "scene.tif", pixels)
+        with tifffile.TiffFile(tmp_path / "scene.tif") as tiff:
+            assert tiff.is_bigtiff == big
+            assert np.array_equal(tiff.series[0].levels[0].asarray(), pixels)
+            assert len(tiff.series[0].levels) == 4
+
+
+def test_levels_are_not_taken_for_other_pictures(saved, caplog):
+    read_image(saved)
+    assert not caplog.records
+
+
 def test_pyramid_halves_down_to_one_tile(saved, pixels):
     with tifffile.TiffFile(saved) as tiff:
         levels = tiff.series[0].levels
         assert [level.shape[:2] for level in levels] == [(1301, 2600), (651, 1300), (326, 650), (163, 325)]
-        assert all(page.subfiletype == 1 for page in tiff.pages.first.pages)
+        assert [page.subfiletype for page in tiff.pages] == [0, 1, 1, 1]  # which slide viewers look for
         expected = pixels
         for level in levels[1:]:
             expected = half_size(expected)

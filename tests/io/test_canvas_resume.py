@@ -193,7 +193,7 @@ def test_a_disk_that_cannot_hold_it_is_refused_before_anything_is_drawn(tmp_path
 @pytest.mark.skipif(shutil.which("vips") is None, reason="needs vips (Debian: libvips-tools)")
 def test_vips_reads_the_picture_and_its_levels(tmp_path, pixels):
     draw(tmp_path / "scene.tif", pixels)
-    for level, name in ((0, "scene.tif"), (2, "scene.tif[subifd=1]")):
+    for level, name in ((0, "scene.tif"), (2, "scene.tif[page=2]")):
         subprocess.run(["vips", "copy", name, f"{level}.ppm"], cwd=tmp_path, check=True)
         expected = pixels
         for _ in range(level):
