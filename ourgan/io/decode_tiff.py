@@ -41,7 +41,8 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         with contextlib.suppress(IndexError):
-            if not is_level(tiff.pages.get(1).subfiletype):  # the second page
+            second = tiff.pages.get(1, aspage=True)
+            if isinstance(second, tifffile.TiffPage) and not is_level(second.subfiletype):
                 log.warning("%s: holds several pictures; the first is taken", path)
         page = tiff.pages.first
         assert isinstance(page, tifffile.TiffPage)

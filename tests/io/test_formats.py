@@ -143,6 +143,17 @@ def test_half_floats(tmp_path):
     assert torch.equal(read_image(tmp_path / "a.tif"), expected(half.astype(np.float32), 1))
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])  # Pillow reads one, tifffile the other
+def test_another_picture_behind_the_first_is_said_a_smaller_level_is_not(tmp_path, planar, caplog):
+    first = (np.moveaxis(FLOATS, -1, 0) if planar == "separate" else FLOATS) * 65535
+    for level in (1, 0):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+            tiff.write(first.astype(np.uint16), photometric="rgb", planarconfig=planar)
+            tiff.write(np.zeros((5, 7), np.uint8), photometric="minisblack", subfiletype=level)
+        read_image(tmp_path / "a.tif")
+        assert ("the first is taken" in caplog.text) == (level == 0)
+
+
 def raw(path, *, dng: bool, sub: bool = True) -> None:
     """A thumbnail before the pixels themselves, as DNG, NEF and ARW have it."""
     tags = [(50706, 1, 4, (1, 4, 0, 0), True)] if dng else []
