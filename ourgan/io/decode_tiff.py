@@ -63,7 +63,8 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
         if inverted:
             colour = (full_scale - band[..., :1]).astype(band.dtype)
             band = np.concatenate([colour, band[..., 1:]], axis=-1)
-        return band.astype(np.float32) if band.dtype.kind == "f" else band
+        with np.errstate(over="ignore"):  # infinite, and refused as that
+            return band.astype(np.float32) if band.dtype.kind == "f" else band
 
     colours = colours_of_tags(path, tags, floats=pixels.dtype.kind == "f")
     return Decoded(

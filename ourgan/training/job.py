@@ -180,9 +180,12 @@ def check_photo(photo: Photo, sizes: tuple[tuple[int, int], ...]) -> None:
             "photo, or a profile with a smaller width"
         )
     if min(first) < 8 or max(first) > 8 * min(first):
+        # The first scale is as wide for every photo: 8 rows of it at least, and 8 times its width at most.
+        flattest = min(8.0, int(10 * first[1] / 8) / 10)
+        most = f"{flattest:g}:1" if width > height else "1:8"
         raise OurganError(
             f"{photo.path}: {width}x{height} is too elongated (its first scale would be {first[1]}x"
-            f"{first[0]}): crop it to at most 4:1"
+            f"{first[0]}): crop it to at most {most}"
         )
 
 

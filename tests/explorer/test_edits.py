@@ -124,7 +124,7 @@ def test_an_upload_is_read_under_the_policy(tmp_path: Path, photo: Callable[...,
         (b"", "the file"),
         (b"<svg onload=alert(1)>", "the file"),
         (bytes(MAX_UPLOAD + 1), "8.0 MiB; use one of 8 at most"),
-        (blank_png(6000, 4001), "6000 x 4001 pixels; make it smaller"),
+        (blank_png(30_000, 20_000), "30,000 x 20,000 are more than 402,653,184 pixels; make it smaller"),
         (blank_png(40_000, 40_000), "the file"),
     ],
 )

@@ -178,6 +178,10 @@ def test_float_tiff_within_the_unit_interval(tmp_path, shape, dtype):
         stored[2, 3] = bad
         tifffile.imwrite(tmp_path / "b.tif", stored, photometric=photometric)
         refused(tmp_path / "b.tif", r"float pixels from .* to")
+    if dtype == "f8":
+        stored[2, 3] = 1e300  # more than float32 holds
+        tifffile.imwrite(tmp_path / "b.tif", stored, photometric=photometric)
+        refused(tmp_path / "b.tif", "float pixels from .* to inf")
 
 
 def test_kinds_not_in_the_policy_are_refused(tmp_path):

@@ -10,20 +10,17 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from ourgan._core.errors import OurganError
 from ourgan._core.strict_toml import ConfigError, one_of
-from ourgan.io.formats import FORMATS
-from ourgan.io.pillow_limits import ImageError, pillow_as_documented
+from ourgan.io.pillow_limits import ImageError
 from ourgan.io.pixels import encode_png, resize
 from ourgan.io.read import read_image
 
 OPERATIONS = ("move", "mirror", "duplicate", "paste")
 MAX_EMBEDDED = 8 * 2**20  # characters: a picture of step 1 four times as wide takes a tenth
 MAX_UPLOAD = 8 * 2**20  # bytes: a Jupyter server drops the connection at 10 MiB a message
-MAX_PIXELS = 24_000_000  # a photograph of 6,000 x 4,000 takes 290 MB as float32 for a moment
 
 Corners = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -147,8 +144,8 @@ def read_upload(data: bytes) -> Float[Tensor, "3 h w"]:
     """Return the picture of a file's bytes in [0, 1], read by `read_image`; what is transparent, on white.
 
     Raises:
-        ImageError: in one line for what is no picture, and for more than 8 MiB or 24 million pixels,
-            which is known before it is decoded.
+        ImageError: in one line for what is no picture, for more than 8 MiB, and for more pixels than
+            `read_image` takes.
     """
     if len(data) > MAX_UPLOAD:
         raise ImageError(
@@ -158,21 +155,7 @@ def read_upload(data: bytes) -> Float[Tensor, "3 h w"]:
         path = Path(directory, "upload")
         path.write_bytes(data)
         try:
-            _check_pixels(path)
             return read_image(path, matte=(1.0, 1.0, 1.0))
         except ImageError as error:
             # The path is one that the person has never seen.
             raise ImageError(str(error).replace(str(path), "the file")) from None
-
-
-def _check_pixels(path: Path) -> None:
-    with pillow_as_documented():
-        try:
-            with Image.open(path, formats=FORMATS) as header:
-                width, height = header.size
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return  # `read_image` says what is wrong with it
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"the file has {width} x {height} pixels; make it smaller, {MAX_PIXELS / 1e6:.0f} million at most"
-        )
