@@ -40,10 +40,8 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
     """
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        with contextlib.suppress(IndexError):
-            second = tiff.pages.get(1, aspage=True)
-            if isinstance(second, tifffile.TiffPage) and not is_level(second.subfiletype):
-                log.warning("%s: holds several pictures; the first is taken", path)
+        if _holds_several(tiff):
+            log.warning("%s: holds several pictures; the first is taken", path)
         page = tiff.pages.first
         assert isinstance(page, tifffile.TiffPage)
         tags = {tag.code: tag.value for tag in page.tags}
@@ -78,6 +76,13 @@ def decode(path: Path, file: IO[bytes], size: int) -> Decoded:
         said_by=colours.said_by,
         orientation=valid_orientation(path, tags.get(_ORIENTATION, 1)),
     )
+
+
+def _holds_several(tiff: tifffile.TiffFile) -> bool:
+    with contextlib.suppress(IndexError):
+        second = tiff.pages.get(1, aspage=True)
+        return isinstance(second, tifffile.TiffPage) and not is_level(second.subfiletype)
+    return False
 
 
 def _alpha_is_last(page: tifffile.TiffPage) -> bool:
