@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-PATIENCE = 240_000  # ms: two cores, shared
+PATIENCE = 600_000  # ms: two cores, shared with who knows what
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:

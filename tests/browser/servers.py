@@ -43,7 +43,7 @@ def running(command: Sequence[str], address: str, directory: Path) -> Iterator[N
             command, env=environment, cwd=directory, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while True:
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 urllib.request.urlopen(address, timeout=5).close()

@@ -45,7 +45,7 @@ def opened(browser: Browser, lab: str, lab_directory: Path) -> Iterator[Page]:
     copy.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, copy)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     open_notebook(page, lab, "07_explorer.ipynb")

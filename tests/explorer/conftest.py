@@ -55,10 +55,10 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
-    """`until(condition)`: wait for it, up to a minute."""
+    """`until(condition)`: wait for it, up to ten minutes, on however busy a machine."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not condition():
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.01)

@@ -62,11 +62,11 @@ def model(good: Path, tmp_path: Path) -> Path:
 
 
 def refused(directory: Path, words: str = "") -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(OurganError, match=words) as caught:
         read_model(directory)
     assert str(directory) in str(caught.value) and "\n" not in str(caught.value)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def changed(table: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_an_upload_to_nowhere_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
             start = time.monotonic()
             with pytest.raises(HubUnreachable, match="out of reach") as caught:
                 upload_model(model, NAME, endpoint=endpoint, token=TOKEN)
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < 20  # and not for ever
             assert endpoint in one_line(caught)
 
 

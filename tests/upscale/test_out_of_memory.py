@@ -228,7 +228,7 @@ def test_memory_that_really_ends() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     (difference, halves), (error, _), (_, whole) = json.loads(done.stdout)
     assert difference < 1e-5 and whole == [[160, 160]] not in halves and len(halves) > 1
