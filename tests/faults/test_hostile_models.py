@@ -81,7 +81,7 @@ def changed(table: dict[str, Any], *path: str | int, value: Any) -> dict[str, An
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["format"], 3, "update ourgan"),
+        (["format"], 4, "update ourgan"),
         (["global_structure", "novelty"], 1, "unknown key 'novelty'"),
         (["global_structure", "channels"], 10**9, r"channels is 1000000000: it must be at most"),
         (["global_structure", "channels"], 4096, r"global\.safetensors: too small for the [\d,]+ numbers"),
