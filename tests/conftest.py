@@ -102,3 +102,10 @@ def random_inception(inception_network: Inception3, monkeypatch: pytest.MonkeyPa
     loaded = inception_blocks(inception_network.state_dict()), "random weights of a test"
     monkeypatch.setattr(sifid, "load_inception", lambda: loaded)
     sifid._remembered.clear()
+
+
+@pytest.fixture
+def packaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command asks no Hub for weights, and leaves the log as pytest has set it up."""
+    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import refusal
 from PIL import Image
 from safetensors.torch import save_file
 from tiny import STRUCTURE
@@ -37,10 +38,7 @@ overlap = 8
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+pytestmark = pytest.mark.usefixtures("packaged_weights")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +58,7 @@ def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """Run a command that must be refused; returns its one line."""
-    assert main([str(argument) for argument in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
+    return refusal(capsys, main([str(argument) for argument in arguments]))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import refusal
 from tiny import STRUCTURE, changed
 
 from ourgan import OurGAN
@@ -46,10 +47,7 @@ discriminator_channels = 4
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+pytestmark = pytest.mark.usefixtures("packaged_weights")
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +66,6 @@ def trained(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(out: Path, profile: Path, *options: str) -> int:
     return main(["train", str(PHOTO), "--out", str(out), "--profile", str(profile), *options])
-
-
-def refusal(capsys: pytest.CaptureFixture[str], code: int) -> str:
-    assert code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
 
 
 # -- configuration --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import refusal
 from safetensors.torch import load_file, save_file
 
 from ourgan import OurGAN, read_image
@@ -36,10 +37,7 @@ overlap = 8
 """
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+pytestmark = pytest.mark.usefixtures("packaged_weights")
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +56,6 @@ def made(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(out: Path, profile: Path, *options: str) -> int:
     return main(["train", str(PHOTO), "--out", str(out), "--profile", str(profile), *options])
-
-
-def refusal(capsys: pytest.CaptureFixture[str], code: int) -> str:
-    assert code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import spandrel
 import torch
+from commands import refusal
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import STRUCTURE
@@ -52,10 +53,7 @@ dtype = "float32"
 SMALL = 320  # pixels: less than step 2 makes, so steps 2 and 3 learn from the same
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURGAN_WEIGHTS", "package")
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+pytestmark = pytest.mark.usefixtures("packaged_weights")
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +75,6 @@ def train(home: Path, model: Path, *options: str) -> int:
 
 def copied(home: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(home / "model", tmp_path / "model"))
-
-
-def refusal(capsys: pytest.CaptureFixture[str], code: int) -> str:
-    assert code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
 
 
 @pytest.mark.slow
